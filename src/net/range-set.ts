@@ -1,0 +1,54 @@
+/** Sets of integers kept as sorted, disjoint, inclusive ranges: pools of addresses, VNIs, VLAN ids. */
+
+export interface Range {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+export class RangeSet {
+  /** Sorted by `first`; neighbours never touch. */
+  readonly #ranges: Range[];
+
+  constructor(ranges: Iterable<Range> = []) {
+    const sorted = [...ranges].filter((r) => r.first <= r.last).sort((a, b) => (a.first < b.first ? -1 : 1));
+    this.#ranges = [];
+    for (const range of sorted) {
+      const last = this.#ranges.at(-1);
+      if (last && range.first <= last.last + 1n) {
+        if (range.last > last.last) this.#ranges[this.#ranges.length - 1] = { first: last.first, last: range.last };
+      } else this.#ranges.push(range);
+    }
+  }
+
+  get ranges(): readonly Range[] {
+    return this.#ranges;
+  }
+
+  /** How many integers the set holds. */
+  get size(): bigint {
+    return this.#ranges.reduce((sum, r) => sum + r.last - r.first + 1n, 0n);
+  }
+
+  has(value: bigint): boolean {
+    return this.#ranges.some((r) => r.first <= value && value <= r.last);
+  }
+
+  /** The set without the integers of `others`. */
+  without(others: Iterable<Range>): RangeSet {
+    let ranges: Range[] = [...this.#ranges];
+    for (const cut of others) {
+      ranges = ranges.flatMap((r) => {
+        if (cut.last < r.first || cut.first > r.last) return [r];
+        const left = { first: r.first, last: cut.first - 1n };
+        const right = { first: cut.last + 1n, last: r.last };
+        return [left, right].filter((part) => part.first <= part.last);
+      });
+    }
+    return new RangeSet(ranges);
+  }
+}
+
+/** True when two ranges share an integer. */
+export function rangesOverlap(a: Range, b: Range): boolean {
+  return a.first <= b.last && b.first <= a.last;
+}
