@@ -1,0 +1,120 @@
+/**
+ * The HTTP frame that all services share: request ids, bodies, tokens, error envelopes. Fastify's own manners differ
+ * from OpenStack's in many small ways (reference/node.md); every difference is settled here and nowhere else.
+ */
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { ApiError } from '#model/errors.ts';
+import type { Authenticator, Context } from './context.ts';
+import type { Log } from './log.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by `requireToken`. */
+    context: Context;
+    /** `req-…`, also the answer's X-Openstack-Request-Id. */
+    requestId: string;
+  }
+}
+
+/** One of the APIs behind the listener. */
+export interface Service {
+  /** `/network`: the path below which it lives. */
+  readonly prefix: string;
+  /** The service's own form of an error: `{"NeutronError": {…}}`. */
+  readonly envelope: (error: ApiError) => unknown;
+  /** Adds the routes, relative to the prefix. */
+  readonly routes: (app: FastifyInstance) => void;
+  /** Bytes; 10 MB bodies are for images only. */
+  readonly bodyLimit?: number;
+}
+
+export interface FrameOptions {
+  readonly services: readonly Service[];
+  readonly log: Log;
+}
+
+const BODY_LIMIT = 1024 * 1024;
+
+/** The application with all services mounted, not yet listening. */
+export function createFrame({ services, log }: FrameOptions): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 300 },
+    // Long filters (id=a&id=b…) are normal for these clients.
+    http: { maxHeaderSize: 64 * 1024 },
+    requestTimeout: 120_000,
+    forceCloseConnections: true,
+  });
+  app.decorateRequest('requestId', '');
+  app.addHook('onRequest', async (request, reply) => {
+    request.requestId = `req-${crypto.randomUUID()}`;
+    void reply.header('x-openstack-request-id', request.requestId);
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    log.info('request', {
+      request_id: request.requestId, method: request.method, path: request.url.split('?')[0], status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime * 10) / 10, ...(request.context ? { project_id: request.context.project_id } : {}),
+    });
+  });
+  acceptJson(app);
+  for (const service of services) {
+    void app.register(async (scope) => {
+      if (service.bodyLimit) scope.addHook('onRoute', (route) => void (route.bodyLimit ??= service.bodyLimit));
+      answerErrors(scope, service.envelope, log);
+      service.routes(scope);
+    }, { prefix: service.prefix });
+  }
+  answerErrors(app, (error) => ({ error: { code: error.status, title: error.type, message: error.message } }), log);
+  return app;
+}
+
+/** A preHandler that sets `request.context` or answers 401 as Keystone's middleware does. */
+export function requireToken(authenticator: Authenticator, authUrl: string) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const token = request.headers['x-auth-token'];
+    const known = typeof token === 'string' ? await authenticator.authenticate(token) : undefined;
+    if (!known) {
+      void reply.header('www-authenticate', `Keystone uri="${authUrl}"`);
+      throw new ApiError('Unauthorized');
+    }
+    request.context = { ...known, request_id: request.requestId };
+  };
+}
+
+/** JSON whatever the content type says, and an empty body (DELETE with a JSON content type) is no error. */
+function acceptJson(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
+    if (body === '') return done(null, undefined);
+    try {
+      const value: unknown = JSON.parse(body as string);
+      done(null, value);
+    } catch {
+      done(new ApiError('HTTPBadRequest', { reason: 'The request body is not valid JSON' }));
+    }
+  });
+}
+
+function answerErrors(app: FastifyInstance, envelope: Service['envelope'], log: Log): void {
+  app.setErrorHandler(async (error, request, reply) => {
+    const known = error instanceof ApiError ? error : fromFramework(error as { statusCode?: number; message: string });
+    if (!known) log.error('request failed', { request_id: request.requestId, method: request.method, path: request.url.split('?')[0], error: String((error as Error).stack ?? error) });
+    const answer = known ?? new ApiError('HTTPInternalServerError', { request_id: request.requestId });
+    return reply.code(answer.status).type('application/json').send(answer.type === 'Unauthorized'
+      ? { error: { code: 401, title: 'Unauthorized', message: answer.message } }
+      : envelope(answer));
+  });
+  app.setNotFoundHandler(async (_request, reply) => reply.code(404).send(envelope(new ApiError('HTTPNotFound'))));
+}
+
+/** What Fastify itself refuses, in our registry's terms. */
+function fromFramework(error: { statusCode?: number; message: string }): ApiError | undefined {
+  switch (error.statusCode) {
+    case 413: return new ApiError('HTTPRequestEntityTooLarge', { limit: BODY_LIMIT });
+    case 414: return new ApiError('HTTPRequestURITooLong');
+    case 415: return new ApiError('HTTPUnsupportedMediaType', { type: 'of this body' });
+    case 400: return new ApiError('HTTPBadRequest', { reason: error.message });
+    default: return undefined;
+  }
+}

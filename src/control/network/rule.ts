@@ -1,0 +1,32 @@
+/**
+ * What is special about a Networking resource: its rules and side effects. Everything else (reading the body, policy
+ * of attributes, filters, paging, envelopes) follows from its definition.
+ */
+import type { Config } from '#model/config.ts';
+import type { Held, Resource } from '#model/resource.ts';
+import type { Reader, Tx } from '#store/store.ts';
+import type { Context } from '../http/context.ts';
+
+/** A validated POST body: required and defaulted attributes are there, `unset` ones only if given. */
+export type Given<R extends Resource> = Partial<Held<R>>;
+
+export interface Rule<R extends Resource = any> {
+  readonly resource: R;
+  /** Creates many in one transaction (one in most calls); the order of answers is that of `given`. */
+  create(tx: Tx, context: Context, given: readonly Given<R>[]): Promise<Held<R>[]>;
+  update(tx: Tx, context: Context, current: Held<R>, changes: Given<R>): Promise<Held<R>>;
+  delete(tx: Tx, context: Context, current: Held<R>): Promise<void>;
+  /** Adds computed attributes (`subnets` of a network) to a page of objects with few reads, not one per object. */
+  present?(reader: Reader, context: Context, objects: readonly Held<R>[]): Promise<Record<string, unknown>[]>;
+  /** Narrows a select to what the project may see; default: rows of its own project. Admins see all. */
+  visible?(query: any, context: Context): any;
+  /** Filters that are no plain column: `fixed_ips`, `security_groups`, `shared`, `router:external` of subnets. */
+  readonly filters?: Readonly<Record<string, (query: any, values: readonly string[]) => any>>;
+  /** True when `context` owns what `network_owner` attributes ask for; default: owns the object. */
+  ownsNetwork?(reader: Reader, context: Context, given: Given<R>): Promise<boolean>;
+}
+
+/** What rules are made from. */
+export interface NetworkDeps {
+  readonly config: Config;
+}

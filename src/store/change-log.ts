@@ -1,0 +1,62 @@
+/** The change log: numbered in commit order inside the transaction that made the changes. */
+import { randomBytes } from 'node:crypto';
+import type { Kysely } from 'kysely';
+import type { Database } from './database.ts';
+import type { Change, ChangeOp, Feed, Reader, Watermark } from './store.ts';
+
+export interface PendingChange {
+  readonly kind: string;
+  readonly id: string;
+  readonly op: ChangeOp;
+  readonly request_id: string | null;
+}
+
+/**
+ * Numbers and writes `pending` as the last act of a transaction. The update of `feed_state` locks its row until the
+ * commit, so numbers become visible in commit order: a reader at 11 never misses a late 10.
+ */
+export async function appendChanges(db: Kysely<Database>, pending: readonly PendingChange[], now: string): Promise<void> {
+  if (pending.length === 0) return;
+  const state = await db.updateTable('feed_state').set((e) => ({ last_seq: e('last_seq', '+', pending.length) })).returning('last_seq').executeTakeFirstOrThrow();
+  const token = randomBytes(6).toString('hex');
+  const first = state.last_seq - pending.length + 1;
+  const rows = pending.map((change, i) => ({ seq: first + i, token, ...change, at: now }));
+  for (let i = 0; i < rows.length; i += 1000) await db.insertInto('changes').values(rows.slice(i, i + 1000)).execute();
+}
+
+/** Collapses repeated changes of one row in one transaction: a row created and updated is created. */
+export function mergeChange(pending: PendingChange[], change: PendingChange): void {
+  const last = pending.at(-1);
+  if (last && last.kind === change.kind && last.id === change.id && change.op === 'update') return;
+  pending.push(change);
+}
+
+export async function headOf(reader: Reader): Promise<Watermark> {
+  const state = await reader.db.selectFrom('feed_state').selectAll().executeTakeFirstOrThrow();
+  return { store_id: state.store_id, seq: state.last_seq, token: await tokenOf(reader, state.last_seq) };
+}
+
+/** See `Feed.after`. */
+export async function changesAfter(reader: Reader, mark: Watermark, limit: number): ReturnType<Feed['after']> {
+  const state = await reader.db.selectFrom('feed_state').selectAll().executeTakeFirstOrThrow();
+  if (mark.store_id !== state.store_id || mark.seq > state.last_seq || mark.seq < state.purged_seq) return undefined;
+  if ((await tokenOf(reader, mark.seq)) !== mark.token) return undefined;
+  const rows = await reader.db.selectFrom('changes').selectAll().where('seq', '>', mark.seq).orderBy('seq').limit(limit).execute();
+  const last = rows.at(-1);
+  const changes = rows.map(({ seq, kind, id, op, request_id }): Change => ({ seq, kind, id, op: op as ChangeOp, request_id }));
+  return { changes, mark: last ? { store_id: mark.store_id, seq: last.seq, token: last.token } : mark };
+}
+
+/** Keeps the newest `keep` changes; the oldest kept one stays a valid watermark. */
+export async function purgeChanges(db: Kysely<Database>, keep: number): Promise<void> {
+  const state = await db.selectFrom('feed_state').selectAll().executeTakeFirstOrThrow();
+  const oldest = Math.max(state.purged_seq, state.last_seq - keep);
+  await db.updateTable('feed_state').set({ purged_seq: oldest }).execute();
+  await db.deleteFrom('changes').where('seq', '<', oldest).execute();
+}
+
+async function tokenOf(reader: Reader, seq: number): Promise<string> {
+  if (seq === 0) return '';
+  const row = await reader.db.selectFrom('changes').select('token').where('seq', '=', seq).executeTakeFirst();
+  return row?.token ?? '';
+}

@@ -1,0 +1,69 @@
+/** The tables as Kysely sees them. Resource tables follow their definitions (schema.ts); these stand beside them. */
+
+/** Rows of resource tables go through `table.ts`, which knows their types. */
+export type Row = Record<string, any>;
+
+export interface FeedState {
+  store_id: string;
+  /** The newest change's number; 0 before the first. */
+  last_seq: number;
+  /** Changes up to this number were purged. */
+  purged_seq: number;
+}
+
+export interface ChangeRow {
+  seq: number;
+  token: string;
+  kind: string;
+  id: string;
+  op: string;
+  request_id: string | null;
+  at: string;
+}
+
+/** A free range of a number pool: addresses, VNIs, VLAN ids, host-local numbers. Numbers as 32 hex digits, so that text sorts. */
+export interface FreeRangeRow {
+  pool: string;
+  first: string;
+  last: string;
+}
+
+export interface IpAllocationRow {
+  subnet_id: string;
+  ip_address: string;
+  network_id: string;
+  port_id: string;
+}
+
+export interface SegmentAllocationRow {
+  network_type: string;
+  physical_network: string;
+  segmentation_id: number;
+  network_id: string;
+}
+
+/** A number that means something on one host only: kind `local_vlan`, key the network's id. */
+export interface HostNumberRow {
+  host: string;
+  kind: string;
+  key: string;
+  number: number;
+  /** Set when nothing needs it any more: the change-log number whose ack by the host frees it. */
+  released_seq: number | null;
+}
+
+export interface PortGroupRow {
+  port_id: string;
+  security_group_id: string;
+}
+
+export interface Database {
+  feed_state: FeedState;
+  changes: ChangeRow;
+  free_ranges: FreeRangeRow;
+  ip_allocations: IpAllocationRow;
+  segment_allocations: SegmentAllocationRow;
+  host_numbers: HostNumberRow;
+  port_security_groups: PortGroupRow;
+  [table: string]: Row;
+}

@@ -1,0 +1,77 @@
+/**
+ * One schema for both engines. A resource's table follows its definition; a column that a newer definition adds is
+ * added to an existing table at start, so upgrades need a migration only where data has to be rewritten.
+ */
+import { sql, type Kysely } from 'kysely';
+import type { Resource } from '#model/resource.ts';
+import { RESOURCES } from '#model/resources.ts';
+import type { Database } from './database.ts';
+
+type ColumnType = 'text' | 'integer';
+
+export interface TableSpec {
+  readonly name: string;
+  /** A column is nullable unless it belongs to the primary key. */
+  readonly columns: Readonly<Record<string, ColumnType>>;
+  readonly primary: readonly string[];
+  readonly unique?: readonly (readonly string[])[];
+  readonly indexes?: readonly (readonly string[])[];
+}
+
+/** Attribute names hold a colon (`provider:network_type`), columns an underscore. */
+export function columnOf(attribute: string): string {
+  return attribute.replaceAll(':', '_');
+}
+
+/** The table of a declared resource: its stored attributes, keyed by `id`. */
+export function resourceTable(resource: Resource, keys: Pick<TableSpec, 'unique' | 'indexes'> = {}): TableSpec {
+  const columns: Record<string, ColumnType> = {};
+  for (const [name, attribute] of Object.entries(resource.attributes)) {
+    if (attribute.stored) columns[columnOf(name)] = attribute.kind.column === 'integer' || attribute.kind.column === 'boolean' ? 'integer' : 'text';
+  }
+  return { name: resource.collection, columns, primary: ['id'], ...keys };
+}
+
+const SUPPORT: readonly TableSpec[] = [
+  { name: 'feed_state', columns: { store_id: 'text', last_seq: 'integer', purged_seq: 'integer' }, primary: ['store_id'] },
+  { name: 'changes', columns: { seq: 'integer', token: 'text', kind: 'text', id: 'text', op: 'text', request_id: 'text', at: 'text' }, primary: ['seq'] },
+  { name: 'free_ranges', columns: { pool: 'text', first: 'text', last: 'text' }, primary: ['pool', 'first'] },
+  { name: 'ip_allocations', columns: { subnet_id: 'text', ip_address: 'text', network_id: 'text', port_id: 'text' }, primary: ['subnet_id', 'ip_address'], indexes: [['port_id'], ['network_id', 'ip_address'], ['ip_address']] },
+  { name: 'segment_allocations', columns: { network_type: 'text', physical_network: 'text', segmentation_id: 'integer', network_id: 'text' }, primary: ['network_type', 'physical_network', 'segmentation_id'], indexes: [['network_id']] },
+  { name: 'host_numbers', columns: { host: 'text', kind: 'text', key: 'text', number: 'integer', released_seq: 'integer' }, primary: ['host', 'kind', 'key'], unique: [['host', 'kind', 'number']] },
+  { name: 'port_security_groups', columns: { port_id: 'text', security_group_id: 'text' }, primary: ['port_id', 'security_group_id'], indexes: [['security_group_id']] },
+];
+
+/** Every table, in the order of creation. */
+export function tables(): TableSpec[] {
+  return [...SUPPORT, ...RESOURCES.map(({ resource, unique, indexes }) => resourceTable(resource, { unique, indexes }))];
+}
+
+/** The SQL that brings a database which holds `present` (table → columns) to the schema; empty when it is there already. */
+export function schemaStatements(present: ReadonlyMap<string, ReadonlySet<string>>, textType: string): string[] {
+  const statements: string[] = [];
+  const type = (column: ColumnType) => (column === 'text' ? textType : 'bigint');
+  for (const table of tables()) {
+    const known = present.get(table.name);
+    if (!known) {
+      const columns = Object.entries(table.columns).map(([name, column]) => `"${name}" ${type(column)}${table.primary.includes(name) ? ' not null' : ''}`);
+      statements.push(`create table "${table.name}" (${columns.join(', ')}, primary key (${quoted(table.primary)}))`);
+      for (const unique of table.unique ?? []) statements.push(`create unique index "${table.name}_${unique.join('_')}_key" on "${table.name}" (${quoted(unique)})`);
+      for (const index of table.indexes ?? []) statements.push(`create index "${table.name}_${index.join('_')}_idx" on "${table.name}" (${quoted(index)})`);
+      continue;
+    }
+    for (const [name, column] of Object.entries(table.columns)) {
+      if (!known.has(name)) statements.push(`alter table "${table.name}" add column "${name}" ${type(column)}`);
+    }
+  }
+  return statements;
+}
+
+/** Runs `statements`, and names the store if it is new. */
+export async function applySchema(db: Kysely<Database>, statements: readonly string[]): Promise<void> {
+  for (const statement of statements) await sql.raw(statement).execute(db);
+  const state = await db.selectFrom('feed_state').select('store_id').executeTakeFirst();
+  if (!state) await db.insertInto('feed_state').values({ store_id: crypto.randomUUID(), last_seq: 0, purged_seq: 0 }).execute();
+}
+
+const quoted = (columns: readonly string[]): string => columns.map((column) => `"${column}"`).join(', ');
