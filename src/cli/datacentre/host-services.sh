@@ -1,0 +1,61 @@
+#!/bin/sh
+# Starts what a simulated host runs besides its agent. Called inside the host.
+# host-services.sh compute NAME LOCAL_IP PROXY_CONFIG | outside WEB_FOLDER PROXY_CONFIG
+set -e
+
+# Like a unit with Restart=on-failure: killed or failed means started again, a clean exit means stopped.
+supervise() {
+  setsid sh -c 'until "$@"; do sleep 0.2; done' "supervise-$1" "$@" </dev/null >/dev/null 2>&1 &
+}
+
+start_switch() {
+  name=$1 local_ip=$2 gateway=192.168.2.1
+  if [ -e /etc/openvswitch/conf.db ]; then rebooted=yes; else
+    rebooted=
+    ovsdb-tool create /etc/openvswitch/conf.db /usr/share/openvswitch/vswitch.ovsschema
+  fi
+  supervise ovsdb-server /etc/openvswitch/conf.db --remote=punix:/run/openvswitch/db.sock --pidfile --no-chdir \
+    --log-file -vconsole:off
+  tries=0
+  until [ -S /run/openvswitch/db.sock ]; do
+    tries=$((tries + 1))
+    [ $tries -lt 1000 ] || { echo "ovsdb-server did not start; see /var/log/openvswitch/ovsdb-server.log" >&2; exit 1; }
+    sleep 0.01
+  done
+  ovs-vsctl --no-wait --timeout=20 -- init \
+    -- set Open_vSwitch . external_ids:system-id="$name" external_ids:hostname="$name" \
+    -- --may-exist add-br br-phys -- set Bridge br-phys datapath_type=netdev fail_mode=secure \
+    -- --may-exist add-port br-phys phys \
+    -- --may-exist add-br br-underlay -- set Bridge br-underlay datapath_type=netdev fail_mode=standalone \
+    -- --may-exist add-port br-underlay underlay
+  # Taps do not outlive a boot, but their rows do (neutron-ovs-cleanup does the same): whoever owns a port plugs it again.
+  if [ -n "$rebooted" ]; then
+    taps=$(ovs-vsctl --no-wait --bare --columns=name find Interface 'external_ids:iface-id!=""')
+    for tap in $taps; do echo "-- --if-exists del-port $tap"; done | xargs -r ovs-vsctl --no-wait --timeout=20
+  fi
+  supervise ovs-vswitchd unix:/run/openvswitch/db.sock --pidfile --no-chdir --log-file -vconsole:off
+  # Without --no-wait: returns when ovs-vswitchd has taken the configuration over.
+  ovs-vsctl --timeout=20 set Open_vSwitch . external_ids:rundir=/run/openvswitch || {
+    echo "ovs-vswitchd did not start; see /var/log/openvswitch/ovs-vswitchd.log" >&2
+    exit 1
+  }
+  # The tap of br-underlay is persistent: address and routes outlive a killed ovs-vswitchd. The address needs its /24 (OVS looks for
+  # a source in the next hop's subnet) and must not have the route to it: peers are reached through the gateway only.
+  ip -batch - <<BATCH
+address replace $local_ip/24 dev br-underlay noprefixroute
+link set br-underlay up
+route replace $gateway/32 dev br-underlay scope link src $local_ip
+route replace 192.168.2.0/24 via $gateway dev br-underlay src $local_ip
+BATCH
+}
+
+case $1 in
+  compute)
+    start_switch "$2" "$3"
+    supervise haproxy -db -f "$4"
+    ;;
+  outside)
+    supervise busybox httpd -f -p 80 -h "$2"
+    supervise haproxy -db -f "$3"
+    ;;
+esac
