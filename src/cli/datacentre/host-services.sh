@@ -24,6 +24,7 @@ start_switch() {
   done
   ovs-vsctl --no-wait --timeout=20 -- init \
     -- set Open_vSwitch . external_ids:system-id="$name" external_ids:hostname="$name" \
+    -- remove Open_vSwitch . external_ids rundir \
     -- --may-exist add-br br-phys -- set Bridge br-phys datapath_type=netdev fail_mode=secure \
     -- --may-exist add-port br-phys phys \
     -- --may-exist add-br br-underlay -- set Bridge br-underlay datapath_type=netdev fail_mode=standalone \
@@ -34,7 +35,7 @@ start_switch() {
     for tap in $taps; do echo "-- --if-exists del-port $tap"; done | xargs -r ovs-vsctl --no-wait --timeout=20
   fi
   supervise ovs-vswitchd unix:/run/openvswitch/db.sock --pidfile --no-chdir --log-file -vconsole:off
-  # Without --no-wait: returns when ovs-vswitchd has taken the configuration over.
+  # Without --no-wait: returns when ovs-vswitchd has taken the configuration over, but only if it changes something (hence `remove` above).
   ovs-vsctl --timeout=20 set Open_vSwitch . external_ids:rundir=/run/openvswitch || {
     echo "ovs-vswitchd did not start; see /var/log/openvswitch/ovs-vswitchd.log" >&2
     exit 1

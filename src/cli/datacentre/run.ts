@@ -5,13 +5,15 @@ import { spawn } from 'node:child_process';
 export class CommandError extends Error {
   override readonly name = 'CommandError';
   readonly code: number | null;
-  readonly output: string;
+  readonly stdout: string;
 
-  constructor(argv: readonly string[], code: number | null, output: string) {
-    const lastWords = output.trim().split('\n').at(-1)?.trim();
+  constructor(argv: readonly string[], code: number | null, { stdout, stderr }: { stdout: string; stderr: string }) {
+    const output = stderr || stdout;
+    // `ip -batch` puts a line number after its reason.
+    const lastWords = output.trim().split('\n').filter((line) => !line.startsWith('Command failed')).at(-1)?.trim();
     super(`${argv.slice(0, 4).join(' ').slice(0, 120)} failed (${code ?? 'killed'})${lastWords ? `: ${lastWords}` : ''}`);
     this.code = code;
-    this.output = output;
+    this.stdout = stdout;
   }
 }
 
@@ -31,7 +33,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     child.once('error', (error) => reject(new Error(`cannot run ${argv[0]}: ${error.message}`)));
-    child.once('close', (code) => (code === 0 ? resolve(stdout) : reject(new CommandError(argv, code, stderr || stdout))));
+    child.once('close', (code) => (code === 0 ? resolve(stdout) : reject(new CommandError(argv, code, { stdout, stderr }))));
     child.stdin.on('error', () => {}); // it may end without reading
     child.stdin.end(options.input ?? '');
   });
