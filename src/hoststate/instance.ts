@@ -22,6 +22,8 @@ export interface InstanceItem {
   readonly ram: number;
   /** `on` runs, `off` exists without a process. */
   readonly power: 'on' | 'off';
+  /** All its ports are ACTIVE, so it may be started; one that runs is never stopped for want of this. */
+  readonly ready: boolean;
   /** Grows with each reboot: a running instance of a lower generation is started anew. */
   readonly generation: number;
   /** In the order of the guest's eth0, eth1, …. */

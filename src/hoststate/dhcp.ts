@@ -1,0 +1,46 @@
+/** DHCP servers of a host and whom they answer. */
+
+export interface DhcpSubnet {
+  readonly subnet_id: string;
+  readonly cidr: string;
+  readonly gateway_ip: string | null;
+  readonly dns_nameservers: readonly string[];
+  readonly host_routes: readonly { readonly destination: string; readonly nexthop: string }[];
+  /** IPv6: `dhcpv6-stateful` or `dhcpv6-stateless`; null for IPv4. */
+  readonly ipv6_address_mode: string | null;
+  /** Subnets without DHCP stand here too: the server routes to them on the link (option 121). */
+  readonly enable_dhcp: boolean;
+}
+
+/** A network's DHCP server on this host: namespace `qdhcp-<network>`, device `tap<port>` (N-DH-1, N-DH-2). */
+export interface DhcpServerItem {
+  readonly type: 'dhcp-server';
+  readonly network_id: string;
+  readonly port_id: string;
+  readonly device: string;
+  readonly mac_address: string;
+  readonly mtu: number;
+  /** The server's addresses with prefix: `172.16.0.2/24`. */
+  readonly addresses: readonly string[];
+  readonly subnets: readonly DhcpSubnet[];
+  readonly dns_domain: string;
+  /** Addresses that the server forwards DNS queries to; empty: no forwarding (N-DH-11, N-DNS-2). */
+  readonly dns_servers: readonly string[];
+  /** Uses the host's own resolver (N-DNS-1). */
+  readonly local_resolv: boolean;
+  /** Routes 169.254.169.254 to the server itself where no router serves it (N-MD-12). */
+  readonly metadata: boolean;
+  /** Seconds; -1 is for ever. */
+  readonly lease_duration: number;
+}
+
+/** A client that a server on this host answers (N-DH-6). */
+export interface DhcpHostItem {
+  readonly type: 'dhcp-host';
+  readonly network_id: string;
+  readonly port_id: string;
+  readonly mac_address: string;
+  readonly addresses: readonly { readonly subnet_id: string; readonly ip_address: string }[];
+  readonly hostname: string;
+  readonly options: readonly { readonly name: string; readonly value: string; readonly ip_version: number }[];
+}

@@ -1,0 +1,53 @@
+/** Ports bound to a host, with what may pass them. */
+
+export interface AddressPair {
+  readonly mac_address: string;
+  /** An address or a prefix. */
+  readonly ip_address: string;
+}
+
+export interface PortItem {
+  readonly type: 'port';
+  readonly port_id: string;
+  readonly network_id: string;
+  readonly project_id: string;
+  /** `tap` and the first 11 characters of the id: who plugs it may use any name, the iface-id decides. */
+  readonly device: string;
+  readonly device_owner: string;
+  readonly mac_address: string;
+  readonly ip_addresses: readonly string[];
+  readonly admin_state_up: boolean;
+  /** False lifts all filtering and anti-spoofing (N-SG-2). */
+  readonly port_security_enabled: boolean;
+  readonly allowed_address_pairs: readonly AddressPair[];
+  /** Ids of its groups; their rules are items of their own. */
+  readonly security_groups: readonly string[];
+}
+
+/** A rule of a group that a port on this host has. */
+export interface RuleItem {
+  readonly type: 'rule';
+  readonly rule_id: string;
+  readonly security_group_id: string;
+  readonly direction: 'ingress' | 'egress';
+  readonly ethertype: 'IPv4' | 'IPv6';
+  /** IANA number; null is every protocol. */
+  readonly protocol: number | null;
+  /** Ports, or ICMP type and code. */
+  readonly port_range_min: number | null;
+  readonly port_range_max: number | null;
+  readonly remote_ip_prefix: string | null;
+  /** The address set that the other end must be in. */
+  readonly remote_group_id: string | null;
+  /** The conjunction that joins this rule's ports with its remote set. */
+  readonly conj_id: number;
+  readonly stateful: boolean;
+}
+
+/** One address of a group's members: one member more is one item more (DESIGN law 5). */
+export interface MemberItem {
+  readonly type: 'member';
+  readonly security_group_id: string;
+  /** An address, or a prefix from an allowed address pair. */
+  readonly address: string;
+}
