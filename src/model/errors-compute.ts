@@ -1,6 +1,41 @@
-/** Errors of the Compute and Image APIs. */
+/**
+ * Errors of the Compute and Image APIs. Nova tells a client the kind by the envelope's key, which follows from the
+ * status; the message is the caller's.
+ */
 export const COMPUTE_ERRORS = {
-  itemNotFound: [404, '{reason}'],
   badRequest: [400, '{reason}'],
+  forbidden: [403, '{reason}'],
+  itemNotFound: [404, '{reason}'],
+  notAcceptable: [406, '{reason}'],
   conflictingRequest: [409, '{reason}'],
+  serviceUnavailable: [503, '{reason}'],
+  PolicyForbids: [403, "Policy doesn't allow {policy} to be performed."],
+  VersionNotFoundForAPIMethod: [404, 'API version {version} is not supported on this method.'],
+  InvalidAPIVersionString: [400, 'API Version String {version} is of invalid format. Must be of format MajorNum.MinorNum.'],
+  InvalidGlobalAPIVersion: [406, 'Version {version} is not supported by the API. Minimum is {min} and maximum is {max}.'],
+  InstanceNotFound: [404, 'Instance {id} could not be found.'],
+  InstanceInvalidState: [409, "Cannot '{action}' instance {id} while it is in {attribute} {state}"],
+  InstanceIsLocked: [409, 'Instance {id} is locked'],
+  InstanceNotReady: [409, 'Instance {id} is not ready'],
+  FlavorNotFound: [404, 'Flavor {id} could not be found.'],
+  FlavorExists: [409, 'Flavor with name {name} already exists.'],
+  FlavorIdExists: [409, 'Flavor with ID {id} already exists.'],
+  KeypairNotFound: [404, 'Keypair {name} not found for user {user_id}'],
+  KeyPairExists: [409, "Key pair '{name}' already exists."],
+  InvalidKeypair: [400, 'Keypair data is invalid: {reason}'],
+  NetworkAmbiguous: [409, 'Multiple possible networks found, use a Network ID to be more specific.'],
+  ComputeNetworkNotFound: [400, 'Network {id} could not be found.'],
+  ComputePortNotFound: [400, 'Port id {id} could not be found.'],
+  ComputePortInUse: [409, 'Port {id} is still in use.'],
+  PortRequiresFixedIP: [400, 'Port {id} requires a FixedIP in order to be used.'],
+  NetworkRequiresSubnet: [400, 'Network {id} requires a subnet in order to boot instances on.'],
+  ExternalNetworkAttachForbidden: [403, 'It is not allowed to create an interface on external network {id}'],
+  UnableToAutoAllocateNetwork: [400, 'Unable to automatically allocate a network for project {project_id}'],
+  ComputeSecurityGroupNotFound: [400, 'Security group {name} not found.'],
+  NoUniqueMatch: [409, 'Multiple security groups found matching \'{name}\'. Use an ID to be more specific.'],
+  ImageNotFound: [404, 'No image found with ID {id}'],
+  ImageForbidden: [403, '{reason}'],
+  ImageInUse: [409, '{reason}'],
+  ImageStorageFull: [413, 'There is not enough disk space on the image storage media.'],
+  ImageUnsupportedMediaType: [415, 'The media type {type} is not supported; send {wanted}.'],
 } as const;

@@ -1,4 +1,7 @@
 /** Every declared resource with the keys of its table. */
+import { applicationCredential, domain, project, role, user } from './identity.ts';
+import { flavor, keypair, server } from './compute.ts';
+import { image } from './images.ts';
 import { network, port, subnet } from './networks.ts';
 import type { Resource } from './resource.ts';
 import { securityGroup, securityGroupRule } from './security-groups.ts';
@@ -15,4 +18,13 @@ export const RESOURCES: readonly DeclaredResource[] = [
   { resource: port, unique: [['network_id', 'mac_address']], indexes: [['project_id'], ['device_id'], ['name'], ['binding_host_id']] },
   { resource: securityGroup, indexes: [['project_id'], ['name']] },
   { resource: securityGroupRule, indexes: [['security_group_id'], ['project_id'], ['remote_group_id']] },
+  { resource: domain, unique: [['name']] },
+  { resource: project, unique: [['domain_id', 'name']], indexes: [['parent_id']] },
+  { resource: user, unique: [['domain_id', 'name']] },
+  { resource: role, unique: [['name']] },
+  { resource: applicationCredential, unique: [['user_id', 'name']], indexes: [['project_id']] },
+  { resource: flavor, unique: [['name']] },
+  { resource: keypair, unique: [['user_id', 'name']] },
+  { resource: server, indexes: [['project_id', 'created_at'], ['host'], ['created_at']] },
+  { resource: image, indexes: [['name'], ['owner']] },
 ];
