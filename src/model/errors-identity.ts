@@ -1,4 +1,20 @@
-/** Errors of the Identity API. */
+/** Errors of the Identity API, by the names of Keystone's exceptions. Its envelope shows status, title and message. */
 export const IDENTITY_ERRORS = {
   Unauthorized: [401, 'The request you have made requires authentication.'],
+  ValidationError: [400, '{reason}'],
+  ForbiddenAction: [403, 'You are not authorized to perform the requested action: {action}.'],
+  ForbiddenNotSecurity: [403, '{reason}'],
+  ResourceIsImmutable: [403, 'Could not change immutable resource: {noun} {id}. Unset its option immutable first.'],
+  Conflict: [409, 'Conflict occurred attempting to store {noun} - Duplicate entry found with name {name}.'],
+  DomainNotFound: [404, 'Could not find domain: {id}.'],
+  ProjectNotFound: [404, 'Could not find project: {id}.'],
+  UserNotFound: [404, 'Could not find user: {id}.'],
+  RoleNotFound: [404, 'Could not find role: {id}.'],
+  RoleAssignmentNotFound: [404, 'Could not find role assignment with role: {role_id}, user or group: {user_id}, project, domain, or system: {target_id}.'],
+  ApplicationCredentialNotFound: [404, 'Could not find application credential: {id}.'],
+  TokenNotFound: [404, 'Could not find token.'],
+  ServiceNotFound: [404, 'Could not find service: {id}.'],
+  EndpointNotFound: [404, 'Could not find endpoint: {id}.'],
+  RegionNotFound: [404, 'Could not find region: {id}.'],
+  TooManyPasswordChecks: [503, 'The service is busy checking passwords. Try again in a few seconds.'],
 } as const;

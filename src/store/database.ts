@@ -57,6 +57,35 @@ export interface PortGroupRow {
   security_group_id: string;
 }
 
+export interface RoleAssignmentRow {
+  user_id: string;
+  target_type: 'project' | 'domain';
+  target_id: string;
+  role_id: string;
+}
+
+/** What a user or an application credential proves itself with; apart from the resource, so that no list can show it. */
+export interface IdentitySecretRow {
+  owner_id: string;
+  /** `$scrypt$…`; null for a user without a password. */
+  secret_hash: string | null;
+  /** Tokens carry it; a new password or a disabled user makes it larger, and older tokens are worth nothing. */
+  generation: number;
+}
+
+/** Signs tokens on every controller of this store. */
+export interface TokenKeyRow {
+  id: string;
+  secret: string;
+  created_at: string;
+}
+
+export interface RevokedTokenRow {
+  audit_id: string;
+  /** Seconds since 1970: the row is of no use after it. */
+  expires_at: number;
+}
+
 export interface Database {
   feed_state: FeedState;
   changes: ChangeRow;
@@ -65,5 +94,9 @@ export interface Database {
   segment_allocations: SegmentAllocationRow;
   host_numbers: HostNumberRow;
   port_security_groups: PortGroupRow;
+  role_assignments: RoleAssignmentRow;
+  identity_secrets: IdentitySecretRow;
+  token_keys: TokenKeyRow;
+  revoked_tokens: RevokedTokenRow;
   [table: string]: Row;
 }
