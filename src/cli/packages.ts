@@ -126,10 +126,15 @@ async function withoutDaemons(root: string, installation: () => Promise<void>): 
   if (existsSync(policy) && !isOurs) renameSync(policy, aside);
   writeFileSync(policy, POLICY);
   chmodSync(policy, 0o755); // whatever the umask is
+  const restore = () => {
+    rmSync(policy, { force: true });
+    if (existsSync(aside)) renameSync(aside, policy);
+  };
+  process.once('exit', restore); // Ctrl-C: main.ts turns it into an exit
   try {
     await installation();
   } finally {
-    rmSync(policy, { force: true });
-    if (existsSync(aside)) renameSync(aside, policy);
+    process.off('exit', restore);
+    restore();
   }
 }

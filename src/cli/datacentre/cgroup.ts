@@ -1,6 +1,7 @@
 /** A cgroup folder per simulated host, in the unified hierarchy and, where that lacks memory and pids, in those of version 1. */
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const ROOT = '/sys/fs/cgroup';
 const CONTROLLERS = ['memory', 'pids'];
@@ -18,17 +19,15 @@ function hierarchies(): Hierarchies {
   return { unified: mount('unified'), memory: mount('memory'), pids: mount('pids') };
 }
 
-/** Makes a host's folders; returns the paths of [unified, memory, pids], empty where the machine has no such hierarchy. */
-export function makeHostCgroups(stateId: string, host: string): [string, string, string] {
-  const found = hierarchies();
-  const make = (hierarchy: string | undefined) => {
-    if (!hierarchy) return '';
+/** Makes a host's folders and returns their paths: the host's init enters them before it takes a cgroup namespace of its own. */
+export function makeHostCgroups(stateId: string, host: string): string[] {
+  return Object.values(hierarchies() as Record<string, string | undefined>).flatMap((hierarchy) => {
+    if (!hierarchy) return [];
     const parent = join(hierarchy, parentName(stateId));
     mkdirSync(join(parent, host), { recursive: true });
     for (const folder of [hierarchy, parent, join(parent, host)]) delegate(folder);
     return join(parent, host);
-  };
-  return [make(found.unified), make(found.memory), make(found.pids)];
+  });
 }
 
 /** Lets the children of a version 2 folder have memory and pids limits; a hierarchy without these is left as it is. */
@@ -45,17 +44,25 @@ function delegate(folder: string): void {
   }
 }
 
-/** Removes every folder of a state; its processes must have ended. */
-export function removeCgroups(stateId: string): void {
+/** Removes every folder of a state, the instances' too; its processes must have ended. */
+export async function removeCgroups(stateId: string): Promise<void> {
   for (const hierarchy of Object.values(hierarchies()) as (string | undefined)[]) {
-    if (hierarchy) removeTree(join(hierarchy, parentName(stateId)));
+    if (hierarchy) await removeTree(join(hierarchy, parentName(stateId)));
   }
 }
 
-function removeTree(folder: string): void {
+async function removeTree(folder: string): Promise<void> {
   if (!existsSync(folder)) return;
-  for (const entry of readdirSync(folder, { withFileTypes: true })) if (entry.isDirectory()) removeTree(join(folder, entry.name));
-  rmdirSync(folder);
+  for (const entry of readdirSync(folder, { withFileTypes: true })) if (entry.isDirectory()) await removeTree(join(folder, entry.name));
+  for (let tries = 0; ; tries++) {
+    try {
+      return rmdirSync(folder);
+    } catch (error) {
+      // A killed process leaves its group a moment after it died.
+      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || tries > 500) throw error;
+      await delay(10);
+    }
+  }
 }
 
 function parentName(stateId: string): string {

@@ -20,15 +20,16 @@ const SERVICES = fileURLToPath(new URL('host-services.sh', import.meta.url));
 
 /**
  * Makes the data centre of `plan` true: starts what does not run, leaves the rest alone, and first removes what a crashed run left.
- * Returns the names of what it started: none when all ran already.
+ * `cleaned` is called when that is done, before anything starts. Returns the names of what it started: none when all ran already.
  */
-export async function upDataCentre(plan: DataCentrePlan, progress: Progress = () => {}): Promise<string[]> {
+export async function upDataCentre(plan: DataCentrePlan, progress: Progress = () => {}, cleaned: () => Promise<void> = async () => {}): Promise<string[]> {
   const { state } = plan;
   if (!runningProcess(state, 'fabric') || !runningProcess(state, 'outside')) {
     // Without its wires a host is lost anyway.
     if (await endEverything(state)) progress('removed what an earlier run had left');
   }
   writePlan(plan);
+  await cleaned();
   const started: string[] = [];
   if (!runningProcess(state, 'fabric')) {
     await startFabric(plan);
@@ -128,10 +129,10 @@ async function endEverything(state: string, progress: Progress = () => {}): Prom
     await endProcesses([controller!], 'SIGTERM');
     progress('controller ended');
   }
-  const strays = processesWithEnvironment(`PATCHBAY_STATE=${state}`);
+  const strays = processesWithEnvironment(`PATCHBAY_PROCESS_OF=${state}`);
   await endProcesses(strays);
   restoreLimits(readRaisedLimits(state));
-  removeCgroups(stateId(state));
+  await removeCgroups(stateId(state));
   clearRun(state);
   return hosts.length > 0 || controllerRan || strays.length > 0;
 }

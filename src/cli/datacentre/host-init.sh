@@ -1,21 +1,29 @@
 #!/bin/sh
 # pid 1 of a simulated host: makes the host's own view of the file system, says "ready PID STARTTIME", and reaps for ever.
-# host-init.sh NAME DIR [CGROUP2 [MEMORY PIDS]]: DIR keeps what survives a reboot of the host; the others are the host's cgroup folders.
+# host-init.sh NAME DIR: DIR keeps what survives a reboot of the host. Runs in a cgroup namespace: what it mounts is the host's own.
 set -e
-name=$1 dir=$2
+name=$1 dir=$2 controllers=
 # /proc is still the machine's: this is our pid as everybody outside knows it.
 read -r pid _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ </proc/self/stat
 
 mount -t proc proc /proc
 mount -t tmpfs -o mode=755,size=256m tmpfs /run
-mkdir -p /run/netns /run/openvswitch /run/lock /run/patchbay /run/cgroup/unified
-[ -z "$3" ] || mount --bind "$3" /run/cgroup/unified
-# Where cgroup v2 has no memory and pids controllers, the v1 ones are at /run/cgroup/memory and /run/cgroup/pids.
-[ -z "$4" ] || { mkdir /run/cgroup/memory; mount --bind "$4" /run/cgroup/memory; }
-[ -z "$5" ] || { mkdir /run/cgroup/pids; mount --bind "$5" /run/cgroup/pids; }
+mkdir -p /run/netns /run/openvswitch /run/lock /run/patchbay
+# With all below it: whoever reads the mount table must not find cgroup mounts that nobody can reach any more.
+umount -l /sys
 mount -t sysfs sysfs /sys
-# crun asks for cgroup2 at this very path and refuses a hybrid layout.
-[ -z "$3" ] || mount --move /run/cgroup/unified /sys/fs/cgroup
+if mount -t cgroup2 cgroup2 /sys/fs/cgroup; then
+  # A version 2 group that hands out controllers may hold no process itself.
+  mkdir -p /sys/fs/cgroup/system
+  echo 1 >/sys/fs/cgroup/system/cgroup.procs
+  read -r controllers </sys/fs/cgroup/cgroup.controllers || true
+fi
+# Where version 2 has not got them, limits of instances need those of version 1.
+for controller in memory pids; do
+  case " $controllers " in *" $controller "*) continue ;; esac
+  mkdir -p "/run/cgroup/$controller"
+  mount -t cgroup -o "$controller" cgroup "/run/cgroup/$controller" 2>/dev/null || true
+done
 for own in /etc/openvswitch /var/lib/openvswitch /var/log/openvswitch; do
   mkdir -p "$own" "$dir$own"
   mount --bind "$dir$own" "$own"

@@ -14,14 +14,19 @@ export async function startHost(state: string, stateId: string, host: string): P
   const folder = statePath.hostFolder(state, host);
   mkdirSync(folder, { recursive: true });
   const cgroups = makeHostCgroups(stateId, host);
-  const id = await startInit(['sh', INIT, host, folder, ...cgroups], { ...hostEnvironment(state), PATCHBAY_HOST: host });
+  const id = await startInit(['sh', INIT, host, folder], cgroups, { ...hostEnvironment(state), PATCHBAY_HOST: host });
   recordProcess(state, host, id);
   return id;
 }
 
-function startInit(argv: string[], env: NodeJS.ProcessEnv): Promise<ProcessId> {
+/** Enters the cgroups named before `--` (0 is the writer itself), then becomes the rest in a cgroup namespace rooted there. */
+const ENTER_CGROUPS = 'while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs"; shift; done; shift; exec unshare --cgroup "$@"';
+const NAMESPACES = ['--net', '--mount', '--pid', '--uts', '--ipc'];
+
+/** The outer process stays, in no cgroup of the host: it reaps the init at once, which pid 1 of some machines does late. */
+function startInit(argv: string[], cgroups: string[], env: NodeJS.ProcessEnv): Promise<ProcessId> {
   return new Promise((resolve, reject) => {
-    const child = spawn('unshare', ['--net', '--mount', '--pid', '--uts', '--ipc', '--fork', ...argv], {
+    const child = spawn('unshare', [...NAMESPACES, '--fork', 'sh', '-ec', ENTER_CGROUPS, 'sh', ...cgroups, '--', ...argv], {
       detached: true, cwd: '/', env, stdio: ['ignore', 'pipe', 'pipe'],
     });
     let errors = '';
@@ -40,7 +45,7 @@ function startInit(argv: string[], env: NodeJS.ProcessEnv): Promise<ProcessId> {
 
 /** What processes of a state have in their environment: how a later command finds those that nobody recorded. */
 export function hostEnvironment(state: string): NodeJS.ProcessEnv {
-  return { ...process.env, PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', PATCHBAY_STATE: state };
+  return { ...process.env, PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', PATCHBAY_PROCESS_OF: state };
 }
 
 /** The host's init; throws one line when the host does not run. */
@@ -52,7 +57,7 @@ export function hostInit(state: string, host: string): ProcessId {
 
 /** The command line that runs `argv` on a host, as a login there would: all its namespaces, the caller's environment. */
 export function onHost(state: string, host: string, argv: readonly string[]): string[] {
-  return ['nsenter', '-t', String(hostInit(state, host).pid), '-m', '-n', '-p', '-u', '-i', '--', ...argv];
+  return ['nsenter', '-t', String(hostInit(state, host).pid), '-m', '-n', '-p', '-u', '-i', '-C', '--', ...argv];
 }
 
 /** Runs a command on a host to its end and returns its stdout. */

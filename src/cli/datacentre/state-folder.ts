@@ -3,7 +3,7 @@
  * one file per process; everything else belongs to the controller (store, credentials, sockets), the hosts (`hosts/NAME`) and `log/`.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { RaisedLimit } from './limits.ts';
 import type { DataCentrePlan } from './plan.ts';
 import { type ProcessId, isAlive, processId } from './process.ts';
@@ -23,6 +23,8 @@ export const statePath = {
   controlSocket: (state: string) => join(state, 'control.sock'),
   credentials: (state: string) => join(state, 'credentials.json'),
   hostFolder: (state: string, host: string) => join(state, 'hosts', host),
+  /** Where a host's agent keeps its instances (`stateDir` of the instance driver). */
+  instances: (state: string, host: string) => join(state, 'hosts', host, 'instances'),
   log: (state: string, source: string) => join(state, 'log', `${source}.jsonl`),
   run: (state: string) => join(state, 'run'),
 };
@@ -44,8 +46,9 @@ export function readPlan(state: string): DataCentrePlan | undefined {
   return readJson<DataCentrePlan>(statePath.mark(state));
 }
 
-/** Makes the folder where it is missing and remembers the plan. */
+/** Makes the folder where it is missing and remembers the plan. Not readable by others: it will hold passwords and tenants' data. */
 export function writePlan(plan: DataCentrePlan): void {
+  mkdirSync(plan.state, { recursive: true, mode: 0o711 });
   mkdirSync(statePath.run(plan.state), { recursive: true, mode: 0o700 });
   mkdirSync(join(plan.state, 'log'), { recursive: true });
   writeJson(statePath.mark(plan.state), plan);
@@ -93,7 +96,7 @@ export function removeState(state: string): void {
 
 /** Runs `change` while no other command changes this state; throws one line when one does. */
 export async function withLock<T>(state: string, change: () => Promise<T>): Promise<T> {
-  mkdirSync(state, { recursive: true, mode: 0o711 });
+  mkdirSync(dirname(state), { recursive: true });
   const file = `${state}.lock`;
   const holder = readJson<ProcessId>(file);
   if (isAlive(holder)) throw new Error(`another patchbay command (pid ${holder!.pid}) is changing ${state}; try again when it is done`);

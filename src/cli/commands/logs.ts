@@ -1,0 +1,77 @@
+import { existsSync, readFileSync, watch } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { type Command, UsageError, textOption } from '../command.ts';
+import { readPlan, statePath } from '../datacentre/state-folder.ts';
+
+export const command: Command = {
+  usage: '[--follow] [--request ID] [HOST]',
+  summary: 'log lines (JSON) of controller and agents, or of one HOST (or `controller`), oldest first',
+  options: {
+    follow: { type: 'boolean', help: 'go on with new lines until interrupted' },
+    request: { type: 'string', value: 'ID', help: 'only lines of this request (X-Openstack-Request-Id)' },
+  },
+  async run(invocation) {
+    const { state, positionals } = invocation;
+    if (positionals.length > 1) throw new UsageError(`unexpected argument '${positionals[1]}'`);
+    const plan = readPlan(state);
+    if (!plan) throw new Error(`${state} holds no data centre; \`patchbay up\` makes one`);
+    const sources = ['controller', ...plan.hosts.map(({ name }) => name)];
+    const [only] = positionals;
+    if (only !== undefined && !sources.includes(only)) throw new UsageError(`no host '${only}', only ${sources.join(' ')}`);
+    const files = (only ? [only] : sources).map((source) => statePath.log(state, source));
+    const request = textOption(invocation, 'request');
+    const wanted = (line: string) => line !== '' && (request === undefined || line.includes(JSON.stringify(request)));
+    const lines = files.flatMap((file) => (existsSync(file) ? readFileSync(file, 'utf8').split('\n') : []).filter(wanted).map((line) => withSource(line, file)));
+    for (const line of sortByTime(lines)) console.log(line);
+    if (invocation.options['follow']) await follow(files, wanted);
+    return 0;
+  },
+};
+
+/** A line as JSON that says where it is from; what is no JSON (a crash) becomes a message. */
+export function withSource(line: string, file: string): string {
+  const source = basename(file, '.jsonl');
+  try {
+    const entry: unknown = JSON.parse(line);
+    if (typeof entry === 'object' && entry !== null) return JSON.stringify({ source, ...entry });
+  } catch {
+    // a program's own words
+  }
+  return JSON.stringify({ source, msg: line });
+}
+
+/** By the field `time` (a number or ISO text); a line without stays behind its predecessor. */
+export function sortByTime(lines: readonly string[]): string[] {
+  let last = 0;
+  const timed = lines.map((line) => {
+    const { time } = JSON.parse(line) as { time?: string | number };
+    const at = typeof time === 'string' ? Date.parse(time) : time;
+    if (at !== undefined && !Number.isNaN(at)) last = at;
+    return { line, at: last };
+  });
+  return timed.sort((a, b) => a.at - b.at).map(({ line }) => line);
+}
+
+/** Prints what is appended; returns never. */
+async function follow(files: readonly string[], wanted: (line: string) => boolean): Promise<void> {
+  await Promise.all(files.filter((file) => existsSync(file)).map((file) => followFile(file, wanted)));
+  await new Promise(() => {});
+}
+
+async function followFile(file: string, wanted: (line: string) => boolean): Promise<void> {
+  const handle = await open(file);
+  let position = (await handle.stat()).size;
+  let partial = '';
+  const more = async () => {
+    const buffer = Buffer.alloc(65_536);
+    for (let read = await handle.read(buffer, 0, buffer.length, position); read.bytesRead > 0; read = await handle.read(buffer, 0, buffer.length, position)) {
+      position += read.bytesRead;
+      const lines = (partial + buffer.toString('utf8', 0, read.bytesRead)).split('\n');
+      partial = lines.pop()!;
+      for (const line of lines.filter(wanted)) console.log(withSource(line, file));
+    }
+  };
+  let turn = Promise.resolve();
+  watch(file, () => (turn = turn.then(more)));
+}
