@@ -4,8 +4,11 @@
  */
 import type { Kind } from './kind.ts';
 
-/** Who may give or see an attribute: everybody the resource is open to, or admins only. */
-export type Who = 'anyone' | 'admin' | 'network_owner';
+/**
+ * Who may give or see an attribute: everybody the resource is open to, admins only, who owns its network, or nobody.
+ * What nobody reads is stored for the hosts (a rule's `conj_id`) and never leaves by the API, filters and sorting included.
+ */
+export type Who = 'anyone' | 'admin' | 'network_owner' | 'nobody';
 
 export interface Attribute<T> {
   readonly kind: Kind<T>;

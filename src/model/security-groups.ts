@@ -1,5 +1,6 @@
 /** Security groups and their rules (extensions security-group, stateful-security-group, security-groups-normalized-cidr). */
-import { boolean, enumeration, integer, InvalidValue, type Kind, nullable, text, uuid } from './kind.ts';
+import { ApiError } from './errors.ts';
+import { boolean, enumeration, integer, json, type Kind, list, nullable, text, uuid } from './kind.ts';
 import { type Held, defaulted, defineResource, readOnly, required } from './resource.ts';
 import { identified, standardAttributes, tagged } from './standard.ts';
 
@@ -17,7 +18,7 @@ const protocol: Kind<string> = {
     const name = String(value).toLowerCase();
     if (name in PROTOCOL_NUMBERS) return name;
     if (/^[0-9]{1,3}$/.test(name) && Number(name) <= 255) return name;
-    throw new InvalidValue(`Security group rule protocol ${String(value).slice(0, 60)} not supported. Only protocol values [${Object.keys(PROTOCOL_NUMBERS).join(', ')}] and integer representations [0 to 255] are supported`);
+    throw new ApiError('SecurityGroupRuleInvalidProtocol', { protocol: String(value).slice(0, 60), values: Object.keys(PROTOCOL_NUMBERS).join(', ') });
   },
 };
 
@@ -26,8 +27,18 @@ const ethertype: Kind<'IPv4' | 'IPv6'> = {
   ...enumeration('IPv4', 'IPv6'),
   convert(value) {
     const found = (['IPv4', 'IPv6'] as const).find((name) => name.toLowerCase() === String(value).toLowerCase());
-    if (!found) throw new InvalidValue(`Security group rule for ethertype '${String(value).slice(0, 60)}' not supported. Allowed values are ['IPv4', 'IPv6']`);
+    if (!found) throw new ApiError('SecurityGroupRuleInvalidEtherType', { ethertype: String(value).slice(0, 60) });
     return found;
+  },
+};
+
+/** A transport port, or an ICMP type or code: the rule's checks know which. */
+const portValue: Kind<number> = {
+  ...integer(0, 65535),
+  convert(value) {
+    const number = typeof value === 'string' && /^[0-9]{1,5}$/.test(value) ? Number(value) : value;
+    if (typeof number !== 'number' || !Number.isInteger(number) || number < 0 || number > 65535) throw new ApiError('SecurityGroupInvalidPortValue', { port: String(value).slice(0, 60) });
+    return number;
   },
 };
 
@@ -38,6 +49,7 @@ export const securityGroup = defineResource({
     stateful: defaulted(boolean, true),
     /** The project's `default` group: made by the system, never deleted by its owner. */
     is_default: readOnly(boolean, { readers: 'admin' }),
+    security_group_rules: readOnly(list(json), { stored: false }),
     shared: readOnly(boolean, { stored: false }),
     ...standardAttributes, ...tagged,
   },
@@ -53,12 +65,14 @@ export const securityGroupRule = defineResource({
     direction: required(enumeration('ingress', 'egress'), { put: false }),
     ethertype: defaulted(ethertype, 'IPv4', { put: false }),
     protocol: defaulted(nullable(protocol), null, { put: false }),
-    port_range_min: defaulted(nullable(integer(-1, 65535)), null, { put: false }),
-    port_range_max: defaulted(nullable(integer(-1, 65535)), null, { put: false }),
+    port_range_min: defaulted(nullable(portValue), null, { put: false }),
+    port_range_max: defaulted(nullable(portValue), null, { put: false }),
     remote_ip_prefix: defaulted(nullable(text(64)), null, { put: false }),
     remote_group_id: defaulted(nullable(uuid), null, { put: false }),
     remote_address_group_id: defaulted(nullable(uuid), null, { put: false }),
     normalized_cidr: readOnly(nullable(text(64))),
+    /** Names the rule's conjunctive match on every host; unique in the store and never given again. */
+    conj_id: readOnly(integer(1), { readers: 'nobody', filter: false, sort: false }),
     ...standardAttributes,
   },
 });

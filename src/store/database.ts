@@ -86,6 +86,13 @@ export interface RevokedTokenRow {
   expires_at: number;
 }
 
+/** Which host serves DHCP on a network, by which port. */
+export interface DhcpBindingRow {
+  network_id: string;
+  host: string;
+  port_id: string;
+}
+
 export interface Database {
   feed_state: FeedState;
   changes: ChangeRow;
@@ -94,6 +101,7 @@ export interface Database {
   segment_allocations: SegmentAllocationRow;
   host_numbers: HostNumberRow;
   port_security_groups: PortGroupRow;
+  network_dhcp_bindings: DhcpBindingRow;
   role_assignments: RoleAssignmentRow;
   identity_secrets: IdentitySecretRow;
   token_keys: TokenKeyRow;
