@@ -3,6 +3,7 @@ import { applicationCredential, domain, project, role, user } from './identity.t
 import { flavor, keypair, server } from './compute.ts';
 import { image } from './images.ts';
 import { network, port, subnet } from './networks.ts';
+import { agent } from './agents.ts';
 import type { Resource } from './resource.ts';
 import { securityGroup, securityGroupRule } from './security-groups.ts';
 
@@ -16,6 +17,7 @@ export const RESOURCES: readonly DeclaredResource[] = [
   { resource: network, indexes: [['project_id'], ['name']] },
   { resource: subnet, indexes: [['network_id'], ['project_id'], ['name']] },
   { resource: port, unique: [['network_id', 'mac_address']], indexes: [['project_id'], ['device_id'], ['name'], ['binding_host_id']] },
+  { resource: agent, unique: [['host', 'agent_type']] },
   { resource: securityGroup, indexes: [['project_id'], ['name']] },
   { resource: securityGroupRule, indexes: [['security_group_id'], ['project_id'], ['remote_group_id']] },
   { resource: domain, unique: [['name']] },

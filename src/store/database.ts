@@ -57,6 +57,15 @@ export interface PortGroupRow {
   security_group_id: string;
 }
 
+/** A project's own limit of a resource; without a row the configured default holds. */
+export interface QuotaRow {
+  project_id: string;
+  /** `port`, `security_group_rule`. */
+  resource: string;
+  /** -1 is no limit. */
+  hard_limit: number;
+}
+
 export interface RoleAssignmentRow {
   user_id: string;
   target_type: 'project' | 'domain';
@@ -102,6 +111,7 @@ export interface Database {
   host_numbers: HostNumberRow;
   port_security_groups: PortGroupRow;
   network_dhcp_bindings: DhcpBindingRow;
+  quotas: QuotaRow;
   role_assignments: RoleAssignmentRow;
   identity_secrets: IdentitySecretRow;
   token_keys: TokenKeyRow;

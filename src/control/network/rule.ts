@@ -22,6 +22,8 @@ export interface Rule<R extends Resource = any> {
   visible?(query: any, context: Context): any;
   /** Filters that are no plain column: `fixed_ips`, `security_groups`, `shared`, `router:external` of subnets. */
   readonly filters?: Readonly<Record<string, (query: any, values: readonly string[]) => any>>;
+  /** True when `context`, not an admin, may change and delete `current`, which it sees; default: it is its own project's. */
+  owns?(reader: Reader, context: Context, current: Held<R>): Promise<boolean>;
   /** True when `context` owns what `network_owner` attributes ask for; default: owns the object. */
   ownsNetwork?(reader: Reader, context: Context, given: Given<R>): Promise<boolean>;
 }
