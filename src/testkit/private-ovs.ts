@@ -47,6 +47,7 @@ export async function startPrivateOvs(): Promise<PrivateOvs> {
   await untilExists(dbSocket, ovsdb);
   await tool('ovs-vsctl', `--db=unix:${dbSocket}`, '--no-wait', 'init');
   let vswitchd: ChildProcess | undefined;
+  let starts = 0;
 
   const startVswitchd = async (): Promise<void> => {
     vswitchd = start(
@@ -55,8 +56,9 @@ export async function startPrivateOvs(): Promise<PrivateOvs> {
     );
     await untilExists(join(rundir, 'vswitchd.ctl'), vswitchd);
     await run('nsenter', ['-t', String(vswitchd.pid), '-n', 'ip', 'link', 'set', 'lo', 'up']);
-    // Waits until vswitchd has taken the configuration.
-    await tool('ovs-vsctl', `--db=unix:${dbSocket}`, '--timeout=20', 'set', 'Open_vSwitch', '.', 'external_ids:system-id=private');
+    // ovs-vsctl waits until vswitchd has applied the configuration, but only if it changed anything.
+    starts++;
+    await tool('ovs-vsctl', `--db=unix:${dbSocket}`, '--timeout=20', 'set', 'Open_vSwitch', '.', `external_ids:private-start=${starts}`);
   };
 
   const killVswitchd = async (): Promise<void> => {
