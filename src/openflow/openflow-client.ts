@@ -125,23 +125,16 @@ export class OpenFlowClient {
 
   async #bundle(mods: readonly FlowMod[]): Promise<void> {
     const id = this.#bundleId++;
-    const bodies = mods.map((mod) => encodeFlowMod(mod));
     this.#refused = [];
     this.#sent.clear();
-    await this.#control(id, BUNDLE.OPEN_REQUEST);
+    const messages = mods.flatMap((mod) => this.#encodeAdd(id, mod));
+    if (this.#refused.length > 0) throw this.#refusal('');
     this.#socket.cork();
-    for (const [i, mod] of mods.entries()) {
-      const xid = this.#nextXid();
-      this.#sent.set(xid, mod);
-      const prefix = Buffer.alloc(8);
-      prefix.writeUInt32BE(id, 0);
-      prefix.writeUInt16BE(ATOMIC_ORDERED, 6);
-      // The switch refuses an inner message whose xid is not that of the outer one (MSG_BAD_XID).
-      this.#socket.write(encodeMessage(OFPT.BUNDLE_ADD, xid, Buffer.concat([prefix, encodeMessage(OFPT.FLOW_MOD, xid, bodies[i]!)])));
-    }
+    const opened = this.#control(id, BUNDLE.OPEN_REQUEST);
+    for (const message of messages) this.#socket.write(message);
     const added = this.#request(OFPT.BARRIER_REQUEST, Buffer.alloc(0));
     this.#socket.uncork();
-    await added;
+    await Promise.all([opened, added]);
     // Open vSwitch skips an add that does not decode and would commit the rest.
     if (this.#refused.length > 0) {
       await this.#control(id, BUNDLE.DISCARD_REQUEST);
@@ -154,6 +147,24 @@ export class OpenFlowClient {
       throw this.#refusal((error as Error).message);
     } finally {
       this.#sent.clear();
+    }
+  }
+
+  /** None when the modification has no form on the wire, which counts as refused: actions of over 64 KiB. */
+  #encodeAdd(bundleId: number, mod: FlowMod): Buffer[] {
+    const xid = this.#nextXid();
+    const prefix = Buffer.alloc(8);
+    prefix.writeUInt32BE(bundleId, 0);
+    prefix.writeUInt16BE(ATOMIC_ORDERED, 6);
+    try {
+      // The switch refuses an inner message whose xid is not that of the outer one (MSG_BAD_XID).
+      const message = encodeMessage(OFPT.BUNDLE_ADD, xid, Buffer.concat([prefix, encodeMessage(OFPT.FLOW_MOD, xid, encodeFlowMod(mod))]));
+      this.#sent.set(xid, mod);
+      return [message];
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#refused.push({ mod, reason: error.message });
+      return [];
     }
   }
 

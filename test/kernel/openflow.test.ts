@@ -100,6 +100,28 @@ test('a bundle that fails only at its commit leaves nothing, not even its delete
   assert.deepEqual((await client.dumpFlows()).map(text), ['table=5,priority=1 actions=output:1']);
 });
 
+test('a flow that is too long for OpenFlow is refused by name, and the client goes on', async () => {
+  const ports = Array.from({ length: 5000 }, (_, i) => `output:${i + 1}`).join(',');
+  await assert.rejects(client.bundle(adds('table=1,actions=drop', `table=2,actions=${ports}`)), (error) => error instanceof OpenFlowError && error.refused.length === 1 && error.refused[0]!.mod.command === 'add');
+  assert.deepEqual(await client.dumpFlows(), []);
+  await client.bundle(adds('table=1,actions=drop'));
+  assert.equal((await client.dumpFlows()).length, 1);
+});
+
+test('N-VX-6: what table 10 learns into table 20 reads as ovs-ofctl prints it', async () => {
+  await client.bundle(adds(
+    'table=4,priority=1,tun_id=0x7d0,actions=mod_vlan_vid:1,resubmit(,10)',
+    'table=10,priority=1,actions=learn(table=20,hard_timeout=300,priority=1,cookie=0x1ea4,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:0->NXM_OF_VLAN_TCI[],load:NXM_NX_TUN_ID[]->NXM_NX_TUN_ID[],output:NXM_OF_IN_PORT[])',
+    'table=0,actions=load:0x7d0->NXM_NX_TUN_ID[],resubmit(,4)',
+  ));
+  await ovs.tool('ovs-appctl', 'ofproto/trace', 'br-int', 'in_port=LOCAL,dl_src=fa:16:3e:00:00:07,dl_dst=fa:16:3e:00:00:08', '-generate');
+  const learned = await client.dumpFlows({ table: 20 });
+  assert.deepEqual(learned.map((flow) => [flow.cookie, flow.hard_timeout, text(flow)]), [
+    [0x1ea4n, 300, 'table=20,priority=1,vlan_tci=0x0001/0x0fff,dl_dst=fa:16:3e:00:00:07 actions=load:0->NXM_OF_VLAN_TCI[],load:0x7d0->NXM_NX_TUN_ID[],LOCAL'],
+  ]);
+  assert.deepEqual(text(parseFlow(formatFlow(learned[0]!))), text(learned[0]!));
+});
+
 test('bundles that are called at once are applied in that order, and one that fails does not hinder the next', async () => {
   const results = await Promise.allSettled([
     client.bundle(adds('table=1,actions=output:1')),
