@@ -12,7 +12,7 @@ import { recordProcess, runningProcess, statePath } from './datacentre/state-fol
 export const ENTRY = {
   server: fileURLToPath(new URL('../control/server.ts', import.meta.url)),
   agent: fileURLToPath(new URL('../agent/main.ts', import.meta.url)),
-} as const;
+};
 
 /** The command line that runs an entry point as `./patchbay` itself is run. */
 export function nodeArgv(entry: string, ...args: string[]): string[] {
@@ -20,26 +20,26 @@ export function nodeArgv(entry: string, ...args: string[]): string[] {
 }
 
 /** Starts the controller unless it runs; returns whether it was started. It is not ready yet. */
-export async function startController(plan: DataCentrePlan): Promise<boolean> {
+export async function startController(plan: DataCentrePlan, entry: string = ENTRY.server): Promise<boolean> {
   const { state } = plan;
   if (runningProcess(state, 'controller')) return false;
-  const argv = nodeArgv(ENTRY.server, '--config', statePath.config(state), '--state', state);
+  const argv = nodeArgv(entry, '--config', statePath.config(state), '--state', state);
   const id = await startDetached(argv, { logFile: statePath.log(state, 'controller'), env: hostEnvironment(state) });
   recordProcess(state, 'controller', id);
   return true;
 }
 
 /** Starts the agents that do not run; returns their hosts' names. */
-export async function startAgents(plan: DataCentrePlan): Promise<string[]> {
+export async function startAgents(plan: DataCentrePlan, entry: string = ENTRY.agent): Promise<string[]> {
   const missing = plan.hosts.filter((host) => !runningProcess(plan.state, agentName(host.name)));
-  await Promise.all(missing.map((host) => startAgent(plan.state, host)));
+  await Promise.all(missing.map((host) => startAgent(plan.state, host, entry)));
   return missing.map((host) => host.name);
 }
 
 /** Starts the agent of a host whose agent does not run. */
-export async function startAgent(state: string, host: HostPlan): Promise<void> {
+export async function startAgent(state: string, host: HostPlan, entry: string = ENTRY.agent): Promise<void> {
   const argv = nodeArgv(
-    ENTRY.agent, '--host', host.name, '--state', statePath.hostFolder(state, host.name),
+    entry, '--host', host.name, '--state', statePath.hostFolder(state, host.name),
     '--controller', `unix:${statePath.agentsSocket(state)}`, '--config', statePath.config(state),
   );
   const id = await startOnHost(state, host.name, argv, statePath.log(state, host.name));
