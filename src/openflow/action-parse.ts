@@ -1,10 +1,11 @@
 /** Parses the actions of an `ovs-ofctl` line. */
-import { parseIp } from '#net/ip.ts';
-import type { Action, CtAction, LearnAction, LearnSource, LearnSpec, Nat } from './action.ts';
-import { ALG_NAMES } from './action-format.ts';
+import type { Action } from './action.ts';
+import { arrow, integer, splitArguments, splitCall, subfield } from './action-argument.ts';
+import { parseCt } from './ct-parse.ts';
 import { findField, knownField, parseSubfield, type Field, type Subfield } from './field.ts';
 import { parseFieldMatch, parseInteger, parseValue } from './field-value.ts';
 import { FlowSyntaxError } from './flow-syntax-error.ts';
+import { parseLearn } from './learn-parse.ts';
 import { parsePort, PORT } from './port-number.ts';
 
 const cache = new Map<string, readonly Action[]>();
@@ -41,32 +42,6 @@ function parseList(text: string, tagged: boolean): Action[] {
     actions.push(...made);
   }
   return actions;
-}
-
-/** Splits at commas and blanks outside of parentheses. */
-export function splitArguments(text: string): string[] {
-  const parts: string[] = [];
-  let depth = 0;
-  let start = 0;
-  for (let i = 0; i <= text.length; i++) {
-    const char = text[i];
-    if (char === '(') depth++;
-    else if (char === ')') depth--;
-    if (i === text.length || (depth === 0 && (char === ',' || char === ' ' || char === '\t' || char === '\n'))) {
-      if (i > start) parts.push(text.slice(start, i));
-      start = i + 1;
-    }
-  }
-  if (depth !== 0) throw new FlowSyntaxError(`parentheses do not match in "${text}"`);
-  return parts;
-}
-
-/** `name`, `name:argument`, `name(arguments)` or `name=argument`. */
-function splitCall(text: string): { name: string; argument: string } {
-  const [, name = '', rest = ''] = /^(\w*)(.*)$/s.exec(text)!;
-  if (rest === '') return { name, argument: '' };
-  if (rest.startsWith('(') && rest.endsWith(')')) return { name, argument: rest.slice(1, -1) };
-  return { name, argument: rest.slice(1) };
 }
 
 const SET_FIELD_SYNONYMS: Readonly<Record<string, string>> = {
@@ -198,128 +173,4 @@ function conjunction(argument: string, text: string): Action {
     throw new FlowSyntaxError(`"${text}" is not conjunction(id,k/n) with 1 ≤ k ≤ n, 2 ≤ n ≤ 64`);
   }
   return { type: 'conjunction', id: integer(parts[1]!, 32, text), clause, clauses };
-}
-
-function parseCt(argument: string): CtAction {
-  const ct: { -readonly [K in keyof CtAction]: CtAction[K] } = { type: 'ct' };
-  for (const part of splitArguments(argument)) {
-    const { name, argument: value } = splitCall(part);
-    if (name === 'commit') ct.commit = true;
-    else if (name === 'force') ct.force = true;
-    else if (name === 'table') ct.table = integer(value, 8, part);
-    else if (name === 'zone') {
-      const zone = /^\d/.test(value) ? integer(value, 16, part) : subfield(value);
-      if (zone !== 0) ct.zone = zone;
-    } else if (name === 'nat') ct.nat = parseNat(value);
-    else if (name === 'exec') ct.exec = parseActions(value, false);
-    else if (name === 'alg') ct.alg = Number(Object.keys(ALG_NAMES).find((port) => ALG_NAMES[Number(port)] === value) ?? integer(value, 16, part));
-    else throw new FlowSyntaxError(`ct has no argument "${part}"`);
-  }
-  if (ct.force && !ct.commit) throw new FlowSyntaxError('ct(force) needs commit');
-  if (ct.exec && !ct.commit) throw new FlowSyntaxError('ct(exec(…)) needs commit');
-  return ct;
-}
-
-function parseNat(argument: string): Nat {
-  const nat: { -readonly [K in keyof Nat]: Nat[K] } = {};
-  for (const part of splitArguments(argument)) {
-    const equals = part.indexOf('=');
-    const name = equals < 0 ? part : part.slice(0, equals);
-    if (name === 'src' || name === 'dst') {
-      nat.kind = name;
-      if (equals >= 0) Object.assign(nat, parseNatRange(part.slice(equals + 1)));
-    } else if (name === 'persistent' || name === 'hash' || name === 'random') nat[name] = true;
-    else throw new FlowSyntaxError(`nat has no argument "${part}"`);
-  }
-  return nat;
-}
-
-/** `10.0.0.1`, `10.0.0.1-10.0.0.9:1024-2047`, `[fd00::1]:80`, `fd00::1-fd00::9`. */
-function parseNatRange(text: string): Pick<Nat, 'addresses' | 'ports'> {
-  const shape = /^(?:(\[[^\]]*\]|[\d.]+)(?:-(\[[^\]]*\]|[\d.]+))?)?(?::(\d+)(?:-(\d+))?)?$/.exec(text) ?? /^([^-]+)(?:-([^-]+))?()()$/.exec(text);
-  const [, firstText, lastText, low, high] = shape ?? [];
-  const first = firstText === undefined ? undefined : parseIp(firstText.replace(/^\[|\]$/g, ''));
-  const last = lastText === undefined ? undefined : parseIp(lastText.replace(/^\[|\]$/g, ''));
-  if (!shape || (firstText !== undefined && !first) || (lastText !== undefined && last?.version !== first?.version)) {
-    throw new FlowSyntaxError(`"${text}" is no range for nat`);
-  }
-  const portFirst = low ? integer(low, 16, text) : undefined;
-  const portLast = high ? integer(high, 16, text) : undefined;
-  return {
-    ...(first && { addresses: { version: first.version, first: first.value, ...(last && last.value !== first.value && { last: last.value }) } }),
-    ...(portFirst !== undefined && { ports: { first: portFirst, ...(portLast !== undefined && portLast !== portFirst && { last: portLast }) } }),
-  };
-}
-
-function parseLearn(argument: string): LearnAction {
-  const learn: { -readonly [K in keyof LearnAction]: LearnAction[K] } = {
-    type: 'learn', table: 1, idle_timeout: 0, hard_timeout: 0, fin_idle_timeout: 0, fin_hard_timeout: 0,
-    priority: 0x8000, cookie: 0n, send_flow_rem: false, delete_learned: false, specs: [],
-  };
-  const specs: LearnSpec[] = [];
-  for (const part of splitArguments(argument)) {
-    const [, name, value = ''] = /^([\w.[\]]+)(?:[=:](.*))?$/.exec(part) ?? [];
-    switch (name) {
-      case 'table':
-        learn.table = integer(value, 8, part);
-        break;
-      case 'idle_timeout':
-      case 'hard_timeout':
-      case 'fin_idle_timeout':
-      case 'fin_hard_timeout':
-      case 'priority':
-        learn[name] = integer(value, 16, part);
-        break;
-      case 'cookie':
-        learn.cookie = parseInteger(value, 64) ?? fail(part);
-        break;
-      case 'send_flow_rem':
-      case 'delete_learned':
-        learn[name] = true;
-        break;
-      case 'load': {
-        const [from, to] = arrow(value);
-        const dst = subfield(to);
-        specs.push({ type: 'load', dst, src: learnSource(from, dst, part) });
-        break;
-      }
-      case 'output':
-        specs.push({ type: 'output', src: subfield(value) });
-        break;
-      default: {
-        const dst = subfield(name ?? part);
-        specs.push({ type: 'match', dst, src: value === '' ? { subfield: dst } : learnSource(value, dst, part) });
-      }
-    }
-  }
-  learn.specs = specs;
-  return learn;
-}
-
-function learnSource(text: string, dst: Subfield, part: string): LearnSource {
-  const src = parseSubfield(text);
-  if (src) {
-    if (src.bits !== dst.bits) throw new FlowSyntaxError(`${part}: ${src.bits} bits do not fit ${dst.bits}`);
-    return { subfield: src };
-  }
-  const value = dst.bits === dst.field.bits ? parseValue(dst.field, text) : parseInteger(text, dst.bits);
-  return { value: value ?? fail(part) };
-}
-
-function subfield(text: string): Subfield {
-  return parseSubfield(text.trim()) ?? fail(text, 'no field with bits');
-}
-
-function arrow(text: string): [string, string] {
-  const at = text.indexOf('->');
-  return at < 0 ? fail(text, 'no value->field') : [text.slice(0, at), text.slice(at + 2)];
-}
-
-function integer(text: string, bits: number, where: string): number {
-  const value = parseInteger(text.trim(), bits);
-  return value === undefined ? fail(where) : Number(value);
-}
-
-function fail(text: string, why = 'a wrong number'): never {
-  throw new FlowSyntaxError(`"${text}": ${why}`);
 }

@@ -1,7 +1,8 @@
 /** Flows of a bridge, written and printed as `ovs-ofctl` lines. */
 import type { Action } from './action.ts';
+import { splitArguments } from './action-argument.ts';
 import { formatActions } from './action-format.ts';
-import { parseActions, splitArguments } from './action-parse.ts';
+import { parseActions } from './action-parse.ts';
 import { parseInteger } from './field-value.ts';
 import { FlowSyntaxError } from './flow-syntax-error.ts';
 import { formatMatch, hasVlanTag, type Match, parseMatch } from './match.ts';
