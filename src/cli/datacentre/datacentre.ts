@@ -69,7 +69,7 @@ async function startHosts(plan: DataCentrePlan, hosts: readonly HostPlan[]): Pro
   const inits = await Promise.all(hosts.map((host) => startHost(state, plan.id, host.name)));
   await batch(state, hosts.flatMap((host, index) => hostWireLines(host, inits[index]!.pid, mtu)));
   await runInNetwork(state, 'fabric', ['sh', '-ec', wireScript(hosts)]);
-  // Two at a time: more only fight for the processors, and a switch that starts slowly times out.
+  // A few at a time: more only fight for the processors, and a switch that starts slowly times out.
   const queue = [...hosts];
   const worker = async () => {
     for (let host = queue.shift(); host; host = queue.shift()) await startHostServices(plan, host);

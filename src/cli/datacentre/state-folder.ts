@@ -50,7 +50,7 @@ export function readPlan(state: string): DataCentrePlan | undefined {
 export function writePlan(plan: DataCentrePlan): void {
   mkdirSync(plan.state, { recursive: true, mode: 0o711 });
   mkdirSync(statePath.run(plan.state), { recursive: true, mode: 0o700 });
-  mkdirSync(join(plan.state, 'log'), { recursive: true });
+  mkdirSync(join(plan.state, 'log'), { recursive: true, mode: 0o700 });
   writeJson(statePath.mark(plan.state), plan);
 }
 
