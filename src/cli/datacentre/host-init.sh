@@ -12,11 +12,13 @@ mkdir -p /run/netns /run/openvswitch /run/lock /run/patchbay
 # With all below it: whoever reads the mount table must not find cgroup mounts that nobody can reach any more.
 umount -l /sys
 mount -t sysfs sysfs /sys
-if mount -t cgroup2 cgroup2 /sys/fs/cgroup; then
+# Not over /sys/fs/cgroup: the container driver mounts it there for crun, and the kernel refuses a second one on one spot.
+mkdir -p /run/cgroup/unified
+if mount -t cgroup2 cgroup2 /run/cgroup/unified; then
   # A version 2 group that hands out controllers may hold no process itself.
-  mkdir -p /sys/fs/cgroup/system
-  echo 1 >/sys/fs/cgroup/system/cgroup.procs
-  read -r controllers </sys/fs/cgroup/cgroup.controllers || true
+  mkdir -p /run/cgroup/unified/system
+  echo 1 >/run/cgroup/unified/system/cgroup.procs
+  read -r controllers </run/cgroup/unified/cgroup.controllers || true
 fi
 # Where version 2 has not got them, limits of instances need those of version 1.
 for controller in memory pids; do
