@@ -64,6 +64,8 @@ test('Open vSwitch of each host answers to plain commands there', async () => {
     const on = (...argv: string[]) => runOnHost(state, host, argv);
     assert.equal((await on('hostname')).trim(), host);
     assert.equal((await on('ovs-vsctl', 'get', 'Open_vSwitch', '.', 'external_ids:system-id')).trim(), `${host}`);
+    const local_ip = plan.hosts.find(({ name }) => name === host)!.local_ip;
+    assert.equal((await on('ovs-vsctl', 'get', 'Open_vSwitch', '.', 'other_config:local_ip')).trim(), `"${local_ip}"`);
     assert.equal(await on('ovs-vsctl', 'list-br'), 'br-phys\nbr-underlay\n');
     assert.equal(await on('ovs-vsctl', 'list-ports', 'br-phys'), 'phys\n');
     assert.equal((await on('ovs-vsctl', 'get', 'Bridge', 'br-phys', 'datapath_type', 'fail_mode')).trim(), 'netdev\nsecure');

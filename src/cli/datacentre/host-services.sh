@@ -24,6 +24,7 @@ start_switch() {
   done
   ovs-vsctl --no-wait --timeout=20 -- init \
     -- set Open_vSwitch . external_ids:system-id="$name" external_ids:hostname="$name" \
+    -- set Open_vSwitch . other_config:local_ip="$local_ip" \
     -- remove Open_vSwitch . external_ids rundir \
     -- --may-exist add-br br-phys -- set Bridge br-phys datapath_type=netdev fail_mode=secure \
     -- --may-exist add-port br-phys phys \
