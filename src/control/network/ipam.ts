@@ -11,7 +11,7 @@ import { freeRanges, giveBack, setPool, takeExact, takeLowest } from '#store/num
 import type { Tx } from '#store/store.ts';
 
 /** A router's legs have the addresses they are given: none is made from a MAC. */
-const ROUTER_INTERFACES = ['network:router_interface', 'network:ha_router_replicated_interface', 'network:router_interface_distributed', 'network:router_centralized_snat'];
+export const ROUTER_INTERFACES = ['network:router_interface', 'network:ha_router_replicated_interface', 'network:router_interface_distributed', 'network:router_centralized_snat'];
 const isRouterInterface = (deviceOwner: string): boolean => ROUTER_INTERFACES.includes(deviceOwner);
 const CHUNK = 500;
 

@@ -25,6 +25,7 @@ export function securityGroupsRule({ config }: NetworkDeps): Rule<typeof securit
     update: (tx, _context, current, changes) => updateGroup(tx, current, changes),
     delete: deleteGroup,
     present: (reader, _context, objects) => presentGroups(reader, objects),
+    beforeList: async (reader, { project_id, is_reader }) => (project_id === null || is_reader || (await hasDefaultGroup(reader, project_id)) ? undefined : (tx) => ensureDefaultGroup(tx, project_id)),
   };
 }
 

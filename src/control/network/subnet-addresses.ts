@@ -3,7 +3,7 @@ import { type FixedIp, type Port, port, type Subnet, subnet } from '#model/netwo
 import { dropPool } from '#store/number-pool.ts';
 import type { Reader, Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
-import { changeAddresses, isAutoAddress, lockNetwork, resetSubnetPool, subnetPool } from './ipam.ts';
+import { changeAddresses, isAutoAddress, lockNetwork, resetSubnetPool, ROUTER_INTERFACES, subnetPool } from './ipam.ts';
 
 const subnets = new Table(subnet);
 const ports = new Table(port);
@@ -25,9 +25,9 @@ export async function openSubnet(tx: Tx, added: Subnet): Promise<void> {
 
 /** The ports that keep a subnet from being deleted: those with an address there that they asked for. */
 export async function portsInWay(reader: Reader, going: Subnet): Promise<Pick<Port, 'id' | 'device_owner'>[]> {
-  if (isAutoAddress(going)) return [];
-  const query = reader.db.selectFrom('ip_allocations').innerJoin('ports', 'ports.id', 'ip_allocations.port_id').select(['ports.id', 'ports.device_owner']);
-  return query.where('ip_allocations.subnet_id', '=', going.id).where('ports.device_owner', '!=', 'network:dhcp').execute() as Promise<Pick<Port, 'id' | 'device_owner'>[]>;
+  const holders = reader.db.selectFrom('ip_allocations').innerJoin('ports', 'ports.id', 'ip_allocations.port_id').select(['ports.id', 'ports.device_owner']).where('ip_allocations.subnet_id', '=', going.id);
+  const asked = isAutoAddress(going) ? holders.where('ports.device_owner', 'in', ROUTER_INTERFACES) : holders.where('ports.device_owner', '!=', 'network:dhcp');
+  return (await asked.execute()) as Pick<Port, 'id' | 'device_owner'>[];
 }
 
 /** Closes a subnet that is being deleted: no port has an address there any more, and none is free. */

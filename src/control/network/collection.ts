@@ -1,0 +1,161 @@
+/** The routes of one declared resource: list, show, create one or many, update, delete (Networking API v2.0). */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Config } from '#model/config.ts';
+import { ApiError, type ErrorType } from '#model/errors.ts';
+import { InvalidValue } from '#model/kind.ts';
+import type { Resource } from '#model/resource.ts';
+import type { Reader, Store, Tx } from '#store/store.ts';
+import { Table } from '#store/table.ts';
+import type { Context } from '../http/context.ts';
+import { invalidInput, parseCreate, parseUpdate } from './body.ts';
+import { pageLinks, pageWhere } from './pages.ts';
+import { type Action, requireAttributes, requireOwner, requireWriter, visibleRows } from './policy.ts';
+import { Presenter } from './present.ts';
+import { ListQueryParser, type Query } from './query.ts';
+import { expectedRevision, requireRevision } from './revision.ts';
+import type { Rule } from './rule.ts';
+
+export interface CollectionOptions {
+  readonly store: Store;
+  readonly config: Config;
+  /** `http://…:8770/network`: links in answers begin with it, whatever the request's Host header says. */
+  readonly url: string;
+}
+
+type MemberRequest = FastifyRequest<{ Params: { id: string } }>;
+
+export class Collection {
+  readonly rule: Rule;
+  readonly resource: Resource;
+  /** `/v2.0/security-groups`. */
+  readonly path: string;
+  readonly #options: CollectionOptions;
+  readonly #table: Table<any>;
+  readonly #query: ListQueryParser;
+  readonly #presenter: Presenter;
+
+  constructor(rule: Rule, options: CollectionOptions) {
+    this.rule = rule;
+    this.resource = rule.resource;
+    this.path = `/v2.0/${this.resource.collection.replaceAll('_', '-')}`;
+    this.#options = options;
+    this.#table = new Table(this.resource);
+    this.#query = new ListQueryParser(rule, options.config);
+    this.#presenter = new Presenter(rule);
+  }
+
+  /** Adds the routes; other methods on the same paths are answered with 405. */
+  routes(app: FastifyInstance): void {
+    const refuse = async (request: FastifyRequest) => {
+      throw new ApiError('HTTPMethodNotAllowed', { method: request.method });
+    };
+    for (const suffix of ['', '.json']) {
+      app.get(`${this.path}${suffix}`, (request) => this.#list(request));
+      app.post(`${this.path}${suffix}`, (request, reply) => this.#create(request, reply));
+    }
+    app.route({ method: ['PUT', 'DELETE', 'PATCH'], url: this.path, handler: refuse });
+    app.get(`${this.path}/:id`, (request) => this.#show(request as MemberRequest));
+    app.put(`${this.path}/:id`, (request) => this.#update(request as MemberRequest));
+    app.delete(`${this.path}/:id`, (request, reply) => this.#delete(request as MemberRequest, reply));
+    app.route({ method: ['POST', 'PATCH'], url: `${this.path}/:id`, handler: refuse });
+  }
+
+  /** The object with `id` if `context` may see it. Throws ApiError `<Noun>NotFound`, also for what others own. */
+  async require(reader: Reader, context: Context, id: string): Promise<any> {
+    const [found] = id.includes('\0') ? [] : await this.#table.list(reader, { filters: { id: [id] }, where: (query) => visibleRows(this.rule, query, context) });
+    if (!found) throw new ApiError(`${this.resource.noun}NotFound` as ErrorType, { id });
+    return found;
+  }
+
+  /**
+   * Runs `command` on the object in one transaction in which nobody else changes it, after all checks of who may.
+   * Throws ApiError: 404 for what `context` does not see, 403 for what it sees and does not own, 412 for an If-Match.
+   */
+  async change<T>(request: MemberRequest, action: Action, command: (tx: Tx, current: any) => Promise<T>): Promise<T> {
+    const { context } = request;
+    const id = idOf(request);
+    const expected = expectedRevision(request.headers['if-match']);
+    return this.#options.store.write(async (tx) => {
+      await lockObject(tx, this.resource, id);
+      const current = await this.require(tx, context, id);
+      requireWriter(this.resource, context, action);
+      await requireOwner(this.rule, tx, context, action, current);
+      requireRevision(expected, current);
+      return described(() => command(tx, current));
+    }, context.request_id);
+  }
+
+  async #list(request: FastifyRequest): Promise<unknown> {
+    const { context } = request;
+    const query = request.query as Query;
+    const { reader } = this.#options.store;
+    const listing = this.#query.parse(query);
+    const missing = await this.rule.beforeList?.(reader, context);
+    if (missing) await this.#options.store.write(missing, context.request_id);
+    const marker = listing.marker !== undefined && listing.limit !== undefined ? await this.require(reader, context, listing.marker) : undefined;
+    const page = pageWhere(this.resource, listing, marker);
+    const objects: any[] = await this.#table.list(reader, { where: (select) => page(listing.where(visibleRows(this.rule, select, context))) });
+    if (listing.reverse) objects.reverse();
+    const shown = await this.#presenter.present(reader, context, objects, listing.fields);
+    const links = pageLinks(`${this.#options.url}${this.path}`, query, listing, objects.map(({ id }) => id as string));
+    return { [this.resource.collection]: shown, ...(links.length > 0 ? { [`${this.resource.collection}_links`]: links } : {}) };
+  }
+
+  async #show(request: MemberRequest): Promise<unknown> {
+    const { reader } = this.#options.store;
+    const fields = [(request.query as Query)['fields'] ?? []].flat().filter((field) => field !== '') as string[];
+    const object = await this.require(reader, request.context, idOf(request));
+    const [shown] = await this.#presenter.present(reader, request.context, [object], fields.length > 0 ? new Set(fields) : undefined);
+    return { [this.resource.member]: shown };
+  }
+
+  async #create(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    const { context } = request;
+    const { objects, bulk } = parseCreate(this.resource, context, request.body);
+    requireWriter(this.resource, context, 'create');
+    const { store } = this.#options;
+    const made: any[] = await store.write(async (tx) => {
+      for (const { named, given } of objects) await requireAttributes(this.rule, tx, context, 'create', named, given);
+      return described(() => this.rule.create(tx, context, objects.map(({ given }) => given)));
+    }, context.request_id);
+    const shown = await this.#presenter.present(store.reader, context, made);
+    void reply.code(201);
+    return bulk ? { [this.resource.collection]: shown } : { [this.resource.member]: shown[0] };
+  }
+
+  async #update(request: MemberRequest): Promise<unknown> {
+    const { context } = request;
+    const { given, named } = parseUpdate(this.resource, context, request.body);
+    const updated = await this.change(request, 'update', async (tx, current) => {
+      await requireAttributes(this.rule, tx, context, 'update', named, { ...current, ...given });
+      return named.length === 0 ? current : this.rule.update(tx, context, current, given);
+    });
+    const [shown] = await this.#presenter.present(this.#options.store.reader, context, [updated]);
+    return { [this.resource.member]: shown };
+  }
+
+  async #delete(request: MemberRequest, reply: FastifyReply): Promise<void> {
+    await this.change(request, 'delete', (tx, current) => this.rule.delete(tx, request.context, current));
+    await reply.code(204).send();
+  }
+}
+
+/** Waits until no other transaction changes or deletes this object, and keeps others out to the end of this one. */
+export async function lockObject(tx: Tx, resource: Resource, id: string): Promise<void> {
+  await tx.lock(`${resource.collection}:${id}`);
+}
+
+/** Rules throw a kind's InvalidValue as it comes; here it becomes the client's error. */
+async function described<T>(command: () => Promise<T>): Promise<T> {
+  try {
+    return await command();
+  } catch (error) {
+    if (error instanceof InvalidValue) throw error.attribute ? invalidInput(error.attribute, error.message) : new ApiError('InvalidInput', { reason: error.message });
+    throw error;
+  }
+}
+
+/** Clients of old ask for `/networks/ID.json`. */
+function idOf(request: MemberRequest): string {
+  return request.params.id.replace(/\.json$/, '');
+}
