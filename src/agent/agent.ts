@@ -1,0 +1,179 @@
+/**
+ * The host agent's loop: HostState comes in, managers realise it, acks and reports go out. Level-triggered: with empty
+ * memory, after any loss, the next snapshot leads to the same state (DESIGN law 2).
+ */
+import { type Delta, diffStates, type Item, keyOf } from '#hoststate/host-state.ts';
+import type { AgentConfigurations, ControllerMessage, Hello, HostResources, InstanceReport, ItemReport, Watermark } from '#protocol/messages.ts';
+import { PROTOCOL_VERSION } from '#protocol/messages.ts';
+import { ControllerLink } from './controller-link.ts';
+import type { InstanceManager } from './instance-manager.ts';
+import type { Manager } from './manager.ts';
+
+export interface AgentOptions {
+  readonly host: string;
+  readonly controller: string;
+  readonly configurations: AgentConfigurations;
+  readonly resources: HostResources;
+  readonly managers: readonly Manager[];
+  readonly instances: (report: (report: InstanceReport) => void) => InstanceManager;
+  readonly consoleOutput: (serverId: string, lines?: number) => Promise<string>;
+  readonly idlePorts: () => number;
+  /** Seconds between heartbeats. */
+  readonly reportInterval: number;
+  readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+/** Seconds between full comparisons with the host. */
+const CHECK_INTERVAL = 60;
+const RETRY_MS = 1_000;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #link: ControllerLink;
+  readonly #instances: InstanceManager;
+  readonly #state = new Map<string, Item>();
+  #watermark: Watermark | null = null;
+  /** Items that failed, with the reason, until they succeed or go. */
+  readonly #errors = new Map<string, string>();
+  /** What instances were last said to be: told again after a reconnect. */
+  readonly #instanceReports = new Map<string, InstanceReport>();
+  #applying: Promise<void> | undefined;
+  #pending = false;
+  #inSync = false;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#instances = options.instances((report) => this.#instanceChanged(report));
+    this.#link = new ControllerLink({
+      controller: options.controller,
+      hello: () => this.#hello(),
+      receive: (message) => this.#receive(message),
+      log: options.log,
+    });
+    this.#timers.push(setInterval(() => this.#heartbeat(), options.reportInterval * 1000));
+    this.#timers.push(setInterval(() => void this.#check(), CHECK_INTERVAL * 1000));
+    this.#timers.push(setInterval(() => void this.#instances.check().catch((error: Error) => this.#options.log('instances cannot be listed', { reason: error.message })), 5_000));
+  }
+
+  /** Runs the managers soon, and again if something changes meanwhile. */
+  wake(): void {
+    if (this.#applying) {
+      this.#pending = true;
+      return;
+    }
+    this.#applying = this.#apply().finally(() => {
+      this.#applying = undefined;
+      if (this.#pending) {
+        this.#pending = false;
+        this.wake();
+      }
+    });
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#retry);
+    this.#link.stop();
+    await this.#applying;
+  }
+
+  #hello(): Hello {
+    const { host, configurations, resources } = this.#options;
+    // A controller that has just come (back) must hear of everything once.
+    setImmediate(() => this.#tellAll());
+    return { type: 'hello', version: PROTOCOL_VERSION, host, configurations, resources, watermark: this.#watermark };
+  }
+
+  #receive(message: ControllerMessage): void {
+    switch (message.type) {
+      case 'snapshot': {
+        const next = new Map(message.items.map((item) => [keyOf(item), item]));
+        this.#watermark = message.watermark;
+        this.#take(diffStates(this.#state, next));
+        if (!this.#inSync) {
+          this.#inSync = true;
+          for (const manager of this.#options.managers) manager.inSync();
+          void this.#instances.inSync().catch((error: Error) => this.#options.log('instances cannot be listed', { reason: error.message }));
+        }
+        this.#options.log('snapshot', { items: message.items.length, seq: message.watermark.seq });
+        return this.wake();
+      }
+      case 'delta':
+        if (this.#watermark) this.#watermark = { ...this.#watermark, seq: message.seq };
+        this.#take(message);
+        if (message.request_ids.length > 0) this.#options.log('delta', { seq: message.seq, upserts: message.upserts.length, removals: message.removals.length, request_ids: message.request_ids });
+        return this.wake();
+      case 'call': return void this.#answer(message);
+      case 'refused':
+    }
+  }
+
+  #take({ upserts, removals }: Delta): void {
+    for (const key of removals) {
+      this.#state.delete(key);
+      this.#errors.delete(key);
+    }
+    for (const item of upserts) this.#state.set(keyOf(item), item);
+    for (const manager of this.#options.managers) manager.update(upserts, removals);
+    this.#instances.update(upserts, removals);
+  }
+
+  async #apply(): Promise<void> {
+    const seq = this.#watermark?.seq;
+    const results = await Promise.allSettled(this.#options.managers.map((manager) => manager.apply()));
+    const items: ItemReport[] = [];
+    let failed = false;
+    for (const result of results) {
+      if (result.status === 'fulfilled') items.push(...result.value);
+      else {
+        failed = true;
+        this.#options.log('cannot apply', { reason: (result.reason as Error).message });
+      }
+    }
+    for (const { key, ok, reason } of items) ok ? this.#errors.delete(key) : this.#errors.set(key, reason ?? 'failed');
+    if (items.length > 0) this.#link.send({ type: 'report', items, instances: [] });
+    if (failed) {
+      // The switch or a tool does not answer: nothing of this is acknowledged, and it is tried again.
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => this.wake(), RETRY_MS);
+    } else if (seq !== undefined && this.#inSync) this.#link.send({ type: 'ack', seq });
+  }
+
+  #instanceChanged(report: InstanceReport): void {
+    const key = `instance/${report.server_id}`;
+    if (report.state === 'absent') this.#instanceReports.delete(report.server_id);
+    else this.#instanceReports.set(report.server_id, report);
+    if (report.state === 'error') this.#errors.set(key, report.reason ?? 'failed');
+    else this.#errors.delete(key);
+    this.#link.send({ type: 'report', items: [], instances: [report] });
+  }
+
+  #tellAll(): void {
+    if (this.#instanceReports.size > 0) this.#link.send({ type: 'report', items: [], instances: [...this.#instanceReports.values()] });
+    this.#heartbeat();
+  }
+
+  #heartbeat(): void {
+    const errors = [...this.#errors].map(([key, reason]) => ({ object: key.replace('/', ' '), reason }));
+    this.#link.send({ type: 'heartbeat', idle_ports: this.#options.idlePorts(), errors });
+  }
+
+  async #check(): Promise<void> {
+    if (!this.#inSync) return;
+    for (const manager of this.#options.managers) {
+      await manager.check().catch((error: Error) => this.#options.log('cannot check', { reason: error.message }));
+    }
+    this.wake();
+  }
+
+  async #answer({ id, method, params }: Extract<ControllerMessage, { type: 'call' }>): Promise<void> {
+    try {
+      if (method !== 'console_output') throw new Error(`this agent does not know the method ${String(method)}`);
+      this.#link.send({ type: 'answer', id, result: await this.#options.consoleOutput(params.server_id, params.lines) });
+    } catch (error) {
+      this.#link.send({ type: 'answer', id, error: (error as Error).message });
+    }
+  }
+}

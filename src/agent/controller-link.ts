@@ -1,0 +1,64 @@
+/** The agent's end of the channel: connects, says hello with its watermark, hands messages on, and comes back after a loss. */
+import WebSocket from 'ws';
+import { type AgentMessage, type ControllerMessage, type Hello, MAX_FRAME } from '#protocol/messages.ts';
+
+const RETRY_MS = { first: 50, most: 5_000 };
+
+export interface LinkOptions {
+  /** `unix:/path` or `host:port`. */
+  readonly controller: string;
+  readonly hello: () => Hello;
+  readonly receive: (message: ControllerMessage) => void;
+  readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+export class ControllerLink {
+  readonly #options: LinkOptions;
+  #socket: WebSocket | undefined;
+  #retry = RETRY_MS.first;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    this.#connect();
+  }
+
+  get connected(): boolean {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Lost when there is no connection: what matters is said again after the next hello. */
+  send(message: AgentMessage): void {
+    if (this.connected) this.#socket!.send(JSON.stringify(message));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#socket?.terminate();
+  }
+
+  #connect(): void {
+    const { controller } = this.#options;
+    const url = controller.startsWith('unix:') ? `ws+unix:${controller.slice('unix:'.length)}:/agent` : `ws://${controller}/agent`;
+    const socket = new WebSocket(url, { maxPayload: MAX_FRAME, perMessageDeflate: false, handshakeTimeout: 10_000 });
+    this.#socket = socket;
+    socket.on('open', () => {
+      this.#retry = RETRY_MS.first;
+      this.#options.log('connected to the controller', { controller });
+      this.send(this.#options.hello());
+    });
+    socket.on('message', (data) => {
+      const message = JSON.parse(String(data)) as ControllerMessage;
+      if (message.type === 'refused') this.#options.log('the controller refuses this agent', { reason: message.reason });
+      else this.#options.receive(message);
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      if (this.#stopped) return;
+      this.#timer = setTimeout(() => this.#connect(), this.#retry);
+      this.#retry = Math.min(this.#retry * 2, RETRY_MS.most);
+    });
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * The host agent's composition root: `agent/main.ts --host NAME --state DIR --controller unix:PATH --config FILE`.
+ * The only file of this room that knows real drivers.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ContainerDriver } from '#instances/container/container-driver.ts';
+import { jsonLog } from '#protocol/log.ts';
+import { loadConfig, physnetMap } from '#model/config.ts';
+import { Vswitch } from '#openflow/vswitch.ts';
+import { Agent } from './agent.ts';
+import { DhcpManager } from './dhcp-manager.ts';
+import { ovsPlugger } from './drivers/ovs/plugger.ts';
+import { InstanceManager } from './instance-manager.ts';
+import type { Manager } from './manager.ts';
+import { SwitchManager } from './switch-manager.ts';
+import { resolvePeer } from './underlay.ts';
+
+const RUN_DIR = '/run/openvswitch';
+
+const { values } = parseArgs({ options: { host: { type: 'string' }, state: { type: 'string' }, controller: { type: 'string' }, config: { type: 'string' } } });
+for (const name of ['host', 'state', 'controller'] as const) {
+  if (!values[name]) {
+    process.stderr.write(`agent: --${name} is missing\n`);
+    process.exit(2);
+  }
+}
+const { host, state, controller } = values as { host: string; state: string; controller: string };
+const log = jsonLog(host);
+const config = loadConfig(values.config ? readFileSync(values.config, 'utf8') : '');
+
+const localIp = await configuredLocalIp();
+const datapathType = (await hasKernelModule()) ? 'system' : 'netdev';
+const note = (message: string, fields?: Readonly<Record<string, unknown>>) => log.info(message, fields);
+const wake = (): void => agent.wake();
+
+const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, log: note });
+const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
+const dhcp = new DhcpManager({ stateDir: state, plugger: { plug: ({ device, port_id, mac }) => plugger.plug({ device, port_id, mac_address: mac }), unplug: plugger.unplug } });
+const dhcpManager: Manager = {
+  update: (upserts, removals) => dhcp.update(upserts.filter((item) => item.type === 'dhcp-server' || item.type === 'dhcp-host'), removals),
+  apply: () => dhcp.apply(),
+  inSync: () => dhcp.inSync(),
+  check: async () => void (await dhcp.check()),
+};
+const containers = new ContainerDriver({ stateDir: join(state, 'instances'), layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });
+
+const agent = new Agent({
+  host,
+  controller,
+  configurations: {
+    tunneling_ip: localIp,
+    bridge_mappings: Object.fromEntries(physnetMap('bridge_mappings', config.bridge_mappings)),
+    tunnel_types: localIp ? config.tunnel_types : [],
+    datapath_type: datapathType,
+    integration_bridge: 'br-int',
+    l2_population: config.l2_population,
+  },
+  resources: { vcpus: availableParallelism(), memory_mb: Math.floor(totalmem() / 1024 ** 2), local_gb: 100 },
+  managers: [switching, dhcpManager],
+  instances: (report) => new InstanceManager({ driver: containers, plugger, report, log: note }),
+  consoleOutput: (serverId, lines) => containers.consoleLog(serverId, lines),
+  idlePorts: () => switching.idlePorts,
+  reportInterval: config.report_interval,
+  log: note,
+});
+agent.wake();
+// Ahead of the first instance, and not in the way of the first hello.
+setTimeout(() => void containers.warmUp().catch((error: Error) => log.error('the image cannot be built', { reason: error.message })), 100);
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.once(signal, () => {
+    // Nothing is taken down: packets that flow keep flowing without us (law 3).
+    void agent.stop().finally(() => process.exit(0));
+  });
+}
+process.on('uncaughtException', (error) => {
+  log.error('uncaught', { error: String(error.stack) });
+  process.exit(1);
+});
+
+/** What whoever set up the host wrote down: `ovs-vsctl set Open_vSwitch . other_config:local_ip=…` (N-VX-11). */
+async function configuredLocalIp(): Promise<string | null> {
+  const vswitch = await Vswitch.connect(`${RUN_DIR}/db.sock`);
+  const ip = vswitch.openVswitch.other_config['local_ip'] ?? null;
+  vswitch.close();
+  return ip;
+}
+
+/** Simulated hosts share one kernel, so they switch in userspace; so does a host without the module. */
+async function hasKernelModule(): Promise<boolean> {
+  if (process.env['PATCHBAY_HOST']) return false;
+  try {
+    return readFileSync('/proc/modules', 'utf8').includes('openvswitch ');
+  } catch {
+    return false;
+  }
+}
+
+function ifindexOf(device: string): number | undefined {
+  try {
+    return Number(readFileSync(`/sys/class/net/${device}/ifindex`, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,110 @@
+/** Flows that every host has, whatever it holds: the frame of the tables. */
+import type { HostView, OfPorts } from './host-view.ts';
+import { DEAD_VLAN, INT, REG_NET, TUN, TUN_TABLE, ZONE } from './tables.ts';
+
+/** br-int without anything plugged. */
+export function intBridgeBase(): string[] {
+  const lines = [
+    `table=${INT.LOCAL_SWITCHING},priority=65535,dl_vlan=${DEAD_VLAN} actions=drop`,
+    `table=${INT.LOCAL_SWITCHING},priority=0 actions=drop`,
+    `table=${INT.CANARY},priority=0 actions=drop`,
+    `table=${INT.ARP_SPOOF},priority=0 actions=drop`,
+    `table=${INT.MAC_SPOOF},priority=0 actions=drop`,
+    `table=${INT.TRANSIENT},priority=0 actions=drop`,
+    `table=${INT.MULTICAST},priority=0 actions=drop`,
+    `table=${INT.BASE_EGRESS},priority=0 actions=resubmit(,${INT.DROPPED})`,
+    `table=${INT.ACCEPT_OR_INGRESS},priority=110,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00 actions=resubmit(,${INT.MULTICAST})`,
+    `table=${INT.ACCEPT_OR_INGRESS},priority=80 actions=resubmit(,${INT.ACCEPTED_EGRESS})`,
+    `table=${INT.BASE_INGRESS},priority=100,arp actions=resubmit(,${INT.ACCEPTED_INGRESS})`,
+    `table=${INT.BASE_INGRESS},priority=95,udp,tp_src=67,tp_dst=68 actions=resubmit(,${INT.ACCEPTED_INGRESS})`,
+    `table=${INT.BASE_INGRESS},priority=95,udp6,tp_src=547,tp_dst=546 actions=resubmit(,${INT.ACCEPTED_INGRESS})`,
+    `table=${INT.BASE_INGRESS},priority=0 actions=resubmit(,${INT.DROPPED})`,
+    `table=${INT.ACCEPTED_INGRESS},priority=0 actions=output:NXM_NX_REG5[]`,
+    `table=${INT.DROPPED},priority=0 actions=drop`,
+    `table=${INT.ACCEPTED_EGRESS},priority=0 actions=drop`,
+  ];
+  // Neighbour discovery and router advertisements come in unasked; who may send them is decided at their source.
+  for (const type of [130, 134, 135, 136]) lines.push(`table=${INT.BASE_INGRESS},priority=100,icmp6,icmp_type=${type} actions=resubmit(,${INT.ACCEPTED_INGRESS})`);
+  for (const family of ['ip', 'ipv6']) {
+    lines.push(
+      `table=${INT.ACCEPT_OR_INGRESS},priority=90,ct_state=+new-est+trk,${family} actions=ct(commit,${ZONE}),resubmit(,${INT.ACCEPTED_EGRESS})`,
+      `table=${INT.BASE_INGRESS},priority=90,ct_state=-trk,${family} actions=ct(table=${INT.RULES_INGRESS},${ZONE})`,
+      `table=${INT.BASE_INGRESS},priority=80,ct_state=+trk,${family} actions=resubmit(,${INT.RULES_INGRESS})`,
+      `table=${INT.ACCEPTED_INGRESS},priority=90,ct_state=+new-est+trk,${family} actions=ct(commit,${ZONE}),output:NXM_NX_REG5[]`,
+    );
+  }
+  for (const [table, accepted] of [[INT.RULES_EGRESS, INT.ACCEPT_OR_INGRESS], [INT.RULES_INGRESS, INT.ACCEPTED_INGRESS]]) lines.push(...verdicts(table!, accepted!));
+  return lines;
+}
+
+/**
+ * What holds beside the rules, in both directions. A packet of a known connection that no rule admits any more marks
+ * the connection, so that its replies die with it (decision X-6, Neutron's way).
+ */
+function verdicts(table: number, accepted: number): string[] {
+  const lines = [
+    `table=${table},priority=90,ct_state=+inv+trk actions=resubmit(,${INT.DROPPED})`,
+    `table=${table},priority=90,ct_mark=0x1 actions=resubmit(,${INT.DROPPED})`,
+    `table=${table},priority=50,ct_state=+est-rel+rpl+trk,ct_mark=0 actions=resubmit(,${accepted})`,
+    `table=${table},priority=50,ct_state=-new-est+rel-inv+trk,ct_mark=0 actions=resubmit(,${accepted})`,
+    `table=${table},priority=0 actions=resubmit(,${INT.DROPPED})`,
+  ];
+  for (const family of ['ip', 'ipv6']) lines.push(`table=${table},priority=40,ct_state=+est+trk,${family} actions=ct(commit,${ZONE},exec(load:0x1->NXM_NX_CT_MARK[]))`);
+  return lines;
+}
+
+/** br-tun without peers: drops everything (N-VX-2). */
+export function tunBridgeBase(ofports: OfPorts): string[] {
+  const patchInt = ofports.patch('patch-int');
+  const lines = [
+    `table=${TUN.CLASSIFIER},priority=0 actions=drop`,
+    `table=${TUN.FROM_INT},priority=1,arp,dl_dst=ff:ff:ff:ff:ff:ff actions=resubmit(,${TUN.ARP_RESPONDER})`,
+    `table=${TUN.FROM_INT},priority=0,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00 actions=resubmit(,${TUN.UNICAST})`,
+    `table=${TUN.FROM_INT},priority=0,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00 actions=resubmit(,${TUN.FLOOD})`,
+    ...Object.values(TUN_TABLE).map((table) => `table=${table},priority=0 actions=drop`),
+    `table=${TUN.UNICAST},priority=0 actions=resubmit(,${TUN.FLOOD})`,
+    `table=${TUN.ARP_RESPONDER},priority=0 actions=resubmit(,${TUN.FLOOD})`,
+    `table=${TUN.FLOOD},priority=0 actions=drop`,
+  ];
+  if (patchInt !== undefined) {
+    lines.push(
+      `table=${TUN.CLASSIFIER},priority=1,in_port=${patchInt} actions=resubmit(,${TUN.FROM_INT})`,
+      // A virtual address may move between guests without our knowing: what a peer sends teaches where its MAC is.
+      `table=${TUN.LEARN},priority=1 actions=learn(table=${TUN.UNICAST},hard_timeout=300,priority=1,cookie=0x506174636862614c,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:0->NXM_OF_VLAN_TCI[],load:NXM_NX_TUN_ID[]->NXM_NX_TUN_ID[],output:NXM_OF_IN_PORT[]),output:${patchInt}`,
+    );
+  }
+  return lines;
+}
+
+/** A tunnel port on br-tun: its frames are translated by the table of its type. */
+export function tunnelFlows(type: string, ofport: number | undefined): string[] {
+  return ofport === undefined ? [] : [`table=${TUN.CLASSIFIER},priority=1,in_port=${ofport} actions=resubmit(,${TUN_TABLE[type]})`];
+}
+
+/** A physical bridge: what comes from br-int needs a flow of its network, the rest is an ordinary switch. */
+export function physBridgeBase(bridge: string, ofports: OfPorts): string[] {
+  const patch = ofports.patch(`phy-${bridge}`);
+  return [
+    'table=0,priority=0 actions=NORMAL',
+    ...(patch === undefined ? [] : [`table=0,priority=2,in_port=${patch} actions=drop`]),
+  ];
+}
+
+/** On br-int: nothing of the physical network enters that no network here wants (N-OVS-11). */
+export function physPatchFlows(bridge: string, ofports: OfPorts): string[] {
+  const patch = ofports.patch(`int-${bridge}`);
+  return patch === undefined ? [] : [`table=${INT.LOCAL_SWITCHING},priority=2,in_port=${patch} actions=drop`];
+}
+
+/** The uplink of a network on br-int: the patch to br-tun or to its physical bridge; undefined for local networks. */
+export function uplinkOf(view: HostView, ofports: OfPorts, networkId: string): number | undefined {
+  const segment = view.get('segment', networkId);
+  if (!segment) return undefined;
+  if (segment.network_type in TUN_TABLE) return ofports.patch('patch-tun');
+  const physnet = segment.physical_network ? view.get('physnet', segment.physical_network) : undefined;
+  return physnet && ofports.patch(`int-${physnet.bridge}`);
+}
+
+/** Loads of the network register, for the tables that begin with a VLAN. */
+export const loadNet = (localVlan: number): string => `load:${hex(localVlan)}->${REG_NET}`;
+export const hex = (value: number): string => `0x${value.toString(16)}`;

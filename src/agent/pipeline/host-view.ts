@@ -1,0 +1,120 @@
+/** HostState as the pipeline reads it: items with the indexes that tell what else a change concerns. */
+import { type Item, type ItemOf, type ItemType, keyOf } from '#hoststate/host-state.ts';
+import type { PortItem, RuleItem } from '#hoststate/port.ts';
+import type { FloodItem, ForwardItem } from '#hoststate/switching.ts';
+
+/** Where things are plugged into the bridges right now: OVS decides, the agent reads. */
+export interface OfPorts {
+  /** br-int: by Neutron port id. */
+  readonly port: (portId: string) => number | undefined;
+  /** Patch ports by name and bridge side: `int-br-phys`, `phy-br-phys`, `patch-tun`, `patch-int`. */
+  readonly patch: (name: string) => number | undefined;
+  /** br-tun: by type and remote endpoint. */
+  readonly tunnel: (type: string, remoteIp: string) => number | undefined;
+}
+
+export class HostView {
+  readonly #items = new Map<string, Item>();
+  readonly #portsOfNetwork = new Map<string, Map<string, PortItem>>();
+  readonly #portsOfGroup = new Map<string, Map<string, PortItem>>();
+  readonly #rulesOfGroup = new Map<string, Map<string, RuleItem>>();
+  readonly #rulesOfRemote = new Map<string, Map<string, RuleItem>>();
+  readonly #groupsOfAddress = new Map<string, Set<string>>();
+  readonly #addressesOfGroup = new Map<string, Set<string>>();
+  readonly #floodsOfNetwork = new Map<string, Map<string, FloodItem>>();
+  readonly #forwardsOfNetwork = new Map<string, Map<string, ForwardItem>>();
+
+  get<T extends ItemType>(type: T, ...parts: string[]): ItemOf<T> | undefined {
+    return this.#items.get(`${type}/${parts.join('/')}`) as ItemOf<T> | undefined;
+  }
+
+  items(): ReadonlyMap<string, Item> {
+    return this.#items;
+  }
+
+  *all<T extends ItemType>(type: T): Iterable<ItemOf<T>> {
+    for (const item of this.#items.values()) if (item.type === type) yield item as ItemOf<T>;
+  }
+
+  portsOfNetwork(id: string): PortItem[] {
+    return sorted(this.#portsOfNetwork.get(id));
+  }
+  portsOfGroup(id: string): Iterable<PortItem> {
+    return this.#portsOfGroup.get(id)?.values() ?? [];
+  }
+  rulesOfGroup(id: string): Iterable<RuleItem> {
+    return this.#rulesOfGroup.get(id)?.values() ?? [];
+  }
+  rulesOfRemote(id: string): RuleItem[] {
+    return sorted(this.#rulesOfRemote.get(id));
+  }
+  groupsOfAddress(address: string): Iterable<string> {
+    return this.#groupsOfAddress.get(address) ?? [];
+  }
+  addressesOfGroup(id: string): Iterable<string> {
+    return this.#addressesOfGroup.get(id) ?? [];
+  }
+  floodsOfNetwork(id: string): FloodItem[] {
+    return sorted(this.#floodsOfNetwork.get(id));
+  }
+  forwardsOfNetwork(id: string): Iterable<ForwardItem> {
+    return this.#forwardsOfNetwork.get(id)?.values() ?? [];
+  }
+
+  put(item: Item): Item | undefined {
+    const key = keyOf(item);
+    const before = this.remove(key);
+    this.#items.set(key, item);
+    this.#index(item, key, true);
+    return before;
+  }
+
+  remove(key: string): Item | undefined {
+    const item = this.#items.get(key);
+    if (!item) return undefined;
+    this.#index(item, key, false);
+    this.#items.delete(key);
+    return item;
+  }
+
+  #index(item: Item, key: string, add: boolean): void {
+    switch (item.type) {
+      case 'port':
+        enter(this.#portsOfNetwork, item.network_id, key, item, add);
+        for (const group of item.security_groups) enter(this.#portsOfGroup, group, key, item, add);
+        return;
+      case 'rule':
+        enter(this.#rulesOfGroup, item.security_group_id, key, item, add);
+        if (item.remote_group_id) enter(this.#rulesOfRemote, item.remote_group_id, key, item, add);
+        return;
+      case 'member':
+        include(this.#groupsOfAddress, item.address, item.security_group_id, add);
+        include(this.#addressesOfGroup, item.security_group_id, item.address, add);
+        return;
+      case 'flood': return enter(this.#floodsOfNetwork, item.network_id, key, item, add);
+      case 'forward': return enter(this.#forwardsOfNetwork, item.network_id, key, item, add);
+      default:
+    }
+  }
+}
+
+function enter<T>(index: Map<string, Map<string, T>>, at: string, key: string, item: T, add: boolean): void {
+  let row = index.get(at);
+  if (add) {
+    if (!row) index.set(at, (row = new Map()));
+    row.set(key, item);
+  } else if (row?.delete(key) && row.size === 0) index.delete(at);
+}
+
+function include(index: Map<string, Set<string>>, at: string, value: string, add: boolean): void {
+  let row = index.get(at);
+  if (add) {
+    if (!row) index.set(at, (row = new Set()));
+    row.add(value);
+  } else if (row?.delete(value) && row.size === 0) index.delete(at);
+}
+
+/** By key: lists inside one flow must not depend on the order of events. */
+function sorted<T>(row: Map<string, T> | undefined): T[] {
+  return row ? [...row.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item) : [];
+}

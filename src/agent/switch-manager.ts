@@ -1,0 +1,308 @@
+/**
+ * The OVS engine: keeps bridges, tunnels, tags and flows at what HostState says. Reads what is plugged from OVS by its
+ * monitor; wires a port only after its filter stands (law 3: fail closed).
+ */
+import type { Item } from '#hoststate/host-state.ts';
+import { flowKey, type Flow } from '#openflow/flow.ts';
+import { OpenFlowClient, OpenFlowError } from '#openflow/openflow-client.ts';
+import { setPortTagOps } from '#openflow/vswitch-operations.ts';
+import type { InterfaceRow, VswitchChange } from '#openflow/vswitch-row.ts';
+import { Vswitch } from '#openflow/vswitch.ts';
+import type { ItemReport } from '#protocol/messages.ts';
+import { planBridges, tunnelPortName } from './drivers/ovs/bridges.ts';
+import { FlowTable } from './drivers/ovs/flow-table.ts';
+import type { Manager } from './manager.ts';
+import { HostView, type OfPorts } from './pipeline/host-view.ts';
+import { allOwners, linesOf, ownersOf, tunnelOwners } from './pipeline/owners.ts';
+import { DEAD_VLAN } from './pipeline/tables.ts';
+
+export interface SwitchOptions {
+  /** `/run/openvswitch`. */
+  readonly runDir: string;
+  readonly datapathType: string;
+  readonly localIp: string | null;
+  /** Called when OVS has changed by itself and `apply` should run. */
+  readonly wake: () => void;
+  /** Makes the underlay know the way to a peer before the first frame needs it (dataplane.md trap 11). */
+  readonly resolvePeer: (remoteIp: string) => Promise<void>;
+  readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+interface Bridge {
+  readonly table: FlowTable;
+  client: OpenFlowClient | undefined;
+}
+
+export class SwitchManager implements Manager {
+  readonly view = new HostView();
+  readonly #options: SwitchOptions;
+  readonly #bridges = new Map<string, Bridge>();
+  readonly #dirty = new Set<string>(['base']);
+  /** Ports whose tag or report must be looked at again. */
+  readonly #ports = new Set<string>();
+  /** Reason of the last failure of an owner. */
+  readonly #failed = new Map<string, string>();
+  /** Neutron port id → interface row on br-int, as the monitor shows it. */
+  readonly #plugged = new Map<string, InterfaceRow>();
+  readonly #resolved = new Set<string>();
+  #vswitch: Vswitch | undefined;
+  #layoutDirty = true;
+  #inSync = false;
+  #stopped = false;
+
+  constructor(options: SwitchOptions) {
+    this.#options = options;
+  }
+
+  readonly ofports: OfPorts = {
+    port: (portId) => valid(this.#plugged.get(portId)?.ofport),
+    patch: (name) => valid(this.#vswitch?.find('Interface', name)?.ofport),
+    tunnel: (type, remoteIp) => valid(this.#vswitch?.find('Interface', tunnelPortName(type, remoteIp))?.ofport),
+  };
+
+  /** The database; throws while it is not connected. */
+  get vswitch(): Vswitch {
+    if (!this.#vswitch) throw new Error('Open vSwitch does not answer');
+    return this.#vswitch;
+  }
+
+  /** Ports of br-int that belong to no instance that talks: what slows userspace OVS (dataplane.md trap 7). */
+  get idlePorts(): number {
+    let idle = 0;
+    for (const id of this.#plugged.keys()) if (!this.view.get('port', id)) idle++;
+    return idle;
+  }
+
+  update(upserts: readonly Item[], removals: readonly string[]): void {
+    for (const key of removals) {
+      const gone = this.view.get(...(splitKey(key) as ['port', string]));
+      if (gone) this.#touch(gone);
+      this.view.remove(key);
+    }
+    for (const item of upserts) {
+      const before = this.view.put(item);
+      if (before) this.#touch(before);
+      this.#touch(item);
+    }
+  }
+
+  inSync(): void {
+    this.#inSync = true;
+    this.#layoutDirty = true;
+  }
+
+  async apply(): Promise<ItemReport[]> {
+    await this.#connect();
+    await this.#layOut();
+    this.#render();
+    for (const [name, bridge] of this.#bridges) await this.#program(name, bridge);
+    await this.#setTags();
+    return this.#report();
+  }
+
+  async check(): Promise<void> {
+    for (const bridge of this.#bridges.values()) if (bridge.client) bridge.table.verify(await bridge.client.dumpFlows());
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#vswitch?.close();
+    for (const bridge of this.#bridges.values()) bridge.client?.close();
+  }
+
+  /** Each bridge's desired flows, for the tests that compare agents. */
+  printFlows(): string {
+    return [...this.#bridges].map(([name, { table }]) => `# ${name}\n${table.print()}`).join('\n');
+  }
+
+  /** How many flow changes are still owed to the switch: 0 when state and switch agree (oracle 2 and 3). */
+  pending(): number {
+    return [...this.#bridges.values()].reduce((sum, { table }) => sum + table.plan(true).length, 0);
+  }
+
+  #touch(item: Item): void {
+    for (const owner of ownersOf(this.view, item)) this.#dirty.add(owner);
+    if (item.type === 'port') this.#ports.add(item.port_id);
+    if (item.type === 'segment') for (const port of this.view.portsOfNetwork(item.network_id)) this.#ports.add(port.port_id);
+    if (item.type === 'tunnel' || item.type === 'physnet') this.#layoutDirty = true;
+  }
+
+  async #connect(): Promise<void> {
+    if (this.#vswitch) return;
+    const vswitch = await Vswitch.connect(`${this.#options.runDir}/db.sock`, (changes) => this.#ovsChanged(changes));
+    this.#vswitch = vswitch;
+    void vswitch.closed.then(() => {
+      if (this.#vswitch === vswitch) this.#vswitch = undefined;
+      this.#wakeSoon();
+    });
+    this.#plugged.clear();
+    for (const row of vswitch.rows('Interface').values()) this.#see(row);
+    this.#layoutDirty = true;
+    for (const owner of allOwners(this.view)) this.#dirty.add(owner);
+    for (const port of this.view.all('port')) this.#ports.add(port.port_id);
+  }
+
+  #ovsChanged(changes: readonly VswitchChange[]): void {
+    let wake = false;
+    for (const change of changes) {
+      if (change.table === 'Bridge' && !change.after) this.#layoutDirty = wake = true;
+      if (change.table !== 'Interface') continue;
+      const { before, after } = change;
+      const row = after ?? before!;
+      if (row.external_ids['iface-id']) {
+        if (before) this.#forget(before);
+        if (after) this.#see(after);
+        if (!before || !after || before.ofport !== after.ofport) wake = true;
+      } else if (before?.ofport !== after?.ofport) {
+        this.#layoutDirty = wake = true;
+        if (row.type === 'patch') for (const owner of allOwners(this.view)) this.#dirty.add(owner);
+        else if (row.options['remote_ip']) for (const owner of tunnelOwners(this.view, row.type, row.options['remote_ip'])) this.#dirty.add(owner);
+      }
+    }
+    if (wake) this.#options.wake();
+  }
+
+  #see(row: InterfaceRow): void {
+    const portId = row.external_ids['iface-id'];
+    if (!portId) return;
+    const known = this.#plugged.get(portId);
+    this.#plugged.set(portId, row);
+    if (known?.ofport !== row.ofport || known?.name !== row.name) this.#portMoved(portId);
+  }
+
+  #forget(row: InterfaceRow): void {
+    const portId = row.external_ids['iface-id']!;
+    if (this.#plugged.get(portId)?._uuid !== row._uuid) return;
+    this.#plugged.delete(portId);
+    this.#portMoved(portId);
+  }
+
+  #portMoved(portId: string): void {
+    this.#dirty.add(`port/${portId}`);
+    this.#ports.add(portId);
+    const item = this.view.get('port', portId);
+    if (item) this.#dirty.add(`segment/${item.network_id}`);
+  }
+
+  /** Bridges, patches, tunnels; and a connection to each bridge. */
+  async #layOut(): Promise<void> {
+    const physical = [...this.view.all('physnet')].map((item) => item.bridge);
+    if (this.#layoutDirty) {
+      this.#layoutDirty = false;
+      const tunnels = [...this.view.all('tunnel')];
+      try {
+        const ops = planBridges(this.vswitch, { datapathType: this.#options.datapathType, physicalBridges: physical, tunnels, localIp: this.#options.localIp, sweep: this.#inSync });
+        if (ops.length > 0) await this.vswitch.transactAndWait(ops);
+      } catch (error) {
+        this.#layoutDirty = true;
+        throw error;
+      }
+      const fresh = tunnels.filter((tunnel) => !this.#resolved.has(tunnel.remote_ip));
+      await Promise.all(fresh.map(async ({ remote_ip }) => {
+        this.#resolved.add(remote_ip);
+        await this.#options.resolvePeer(remote_ip);
+      }));
+    }
+    for (const name of ['br-int', 'br-tun', ...physical]) {
+      let bridge = this.#bridges.get(name);
+      if (!bridge) this.#bridges.set(name, (bridge = { table: new FlowTable(name === 'br-int' || name === 'br-tun'), client: undefined }));
+      if (!bridge.client) await this.#open(name, bridge);
+    }
+  }
+
+  async #open(name: string, bridge: Bridge): Promise<void> {
+    const client = await OpenFlowClient.connect(`${this.#options.runDir}/${name}.mgmt`);
+    void client.closed.then(() => {
+      if (bridge.client === client) bridge.client = undefined;
+      // A killed vswitchd comes back without flows: everything is written again (N-OVS-14).
+      this.#resolved.clear();
+      this.#layoutDirty = true;
+      this.#wakeSoon();
+    });
+    bridge.table.verify(await client.dumpFlows());
+    bridge.client = client;
+  }
+
+  #wakeSoon(): void {
+    if (!this.#stopped) setTimeout(() => this.#options.wake(), 50);
+  }
+
+  #render(): void {
+    for (const owner of this.#dirty) {
+      const lines = linesOf(this.view, this.ofports, owner);
+      this.#failed.delete(owner);
+      for (const [name, bridge] of this.#bridges) {
+        const wanted = lines.filter((each) => each.bridge === name).flatMap((each) => [...each.lines]);
+        try {
+          bridge.table.want(owner, wanted);
+        } catch (error) {
+          this.#fail(owner, error);
+        }
+      }
+    }
+    this.#dirty.clear();
+  }
+
+  /** Sends what differs. A refused flow takes its owner out, and the rest goes in without it. */
+  async #program(name: string, bridge: Bridge): Promise<void> {
+    for (;;) {
+      const mods = bridge.table.plan(this.#inSync);
+      if (mods.length === 0 || !bridge.client) return;
+      try {
+        await bridge.client.bundle(mods);
+        bridge.table.applied(mods);
+        return;
+      } catch (error) {
+        if (!(error instanceof OpenFlowError) || error.refused.length === 0) throw error;
+        for (const { mod, reason } of error.refused) {
+          if (!('flow' in mod)) continue;
+          const key = flowKey(mod.flow as Flow);
+          this.#fail(bridge.table.ownerOf(key) ?? name, new Error(reason));
+          bridge.table.giveUp(key);
+        }
+      }
+    }
+  }
+
+  #fail(owner: string, error: unknown): void {
+    const reason = (error as Error).message;
+    this.#failed.set(owner, reason);
+    this.#options.log('flows refused', { owner, reason });
+    if (owner.startsWith('port/')) this.#ports.add(owner.slice('port/'.length));
+  }
+
+  /** A port gets its network's tag once its flows stand; everything else with an iface-id is dead. */
+  async #setTags(): Promise<void> {
+    const ops = [];
+    for (const [portId, row] of this.#plugged) {
+      if (!this.#ports.has(portId)) continue;
+      const item = this.view.get('port', portId);
+      const segment = item && this.view.get('segment', item.network_id);
+      const tag = item && segment && !this.#failed.has(`port/${portId}`) ? segment.local_vlan : DEAD_VLAN;
+      const port = this.vswitch.find('Port', row.name);
+      if (port && port.tag !== tag) ops.push(...setPortTagOps(row.name, tag));
+    }
+    if (ops.length > 0) await this.vswitch.transact(ops);
+  }
+
+  #report(): ItemReport[] {
+    const reports: ItemReport[] = [];
+    for (const portId of this.#ports) {
+      if (!this.view.get('port', portId)) continue;
+      const row = this.#plugged.get(portId);
+      const key = `port/${portId}`;
+      const reason = this.#failed.get(key) ?? (row ? row.error || (this.ofports.port(portId) === undefined ? 'plugged; Open vSwitch has not given it a port number yet' : undefined) : 'not plugged into br-int');
+      reports.push(reason === undefined ? { key, ok: true } : { key, ok: false, reason });
+    }
+    this.#ports.clear();
+    return reports;
+  }
+}
+
+const valid = (ofport: number | undefined): number | undefined => (ofport !== undefined && ofport > 0 ? ofport : undefined);
+
+function splitKey(key: string): [string, string] {
+  const slash = key.indexOf('/');
+  return [key.slice(0, slash), key.slice(slash + 1)];
+}
+

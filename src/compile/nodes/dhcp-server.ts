@@ -1,0 +1,55 @@
+/** The DHCP servers that the host carries. */
+import { cidrContains, parseCidr } from '#net/cidr.ts';
+import { parseIp } from '#net/ip.ts';
+import type { Subnet } from '#model/networks.ts';
+import type { Node } from '../node.ts';
+import { boundHost, type World } from '../world.ts';
+import { deviceName } from './port.ts';
+
+export const dhcpServer: Node<'dhcp-server'> = {
+  type: 'dhcp-server',
+  *all(world, host) {
+    for (const networkId of world.networksOfHost.of(host)) if (world.get('dhcp_bindings', `${networkId}/${host}`)) yield [networkId];
+  },
+  item(world, host, [networkId = '']) {
+    const network = world.get('networks', networkId);
+    const binding = world.get('dhcp_bindings', `${networkId}/${host}`);
+    const port = binding && world.get('ports', binding.port_id);
+    if (!network || !port || boundHost(port) !== host || !network.admin_state_up) return undefined;
+    const subnets = subnetsOf(world, networkId);
+    if (!subnets.some((subnet) => subnet.enable_dhcp)) return undefined;
+    return {
+      type: 'dhcp-server',
+      network_id: networkId,
+      port_id: port.id,
+      device: deviceName(port.id),
+      mac_address: port.mac_address,
+      mtu: network.mtu,
+      addresses: port.fixed_ips.map((fixed) => `${fixed.ip_address}/${prefixOf(subnets, fixed.ip_address!)}`),
+      subnets: subnets.map((subnet) => ({
+        subnet_id: subnet.id, cidr: subnet.cidr, gateway_ip: subnet.gateway_ip, dns_nameservers: subnet.dns_nameservers,
+        host_routes: subnet.host_routes.map((route) => ({ destination: route.destination!, nexthop: route.nexthop! })),
+        ipv6_address_mode: subnet.ipv6_address_mode, enable_dhcp: subnet.enable_dhcp,
+      })),
+      dns_domain: (network.dns_domain || world.settings.dns_domain).replace(/\.$/, ''),
+      dns_servers: world.settings.dnsmasq_dns_servers,
+      local_resolv: world.settings.dnsmasq_local_resolv,
+      metadata: false,
+      lease_duration: world.settings.dhcp_lease_duration,
+    };
+  },
+};
+
+/** In the order of their CIDRs, so that the item does not depend on the order of creation. */
+export function subnetsOf(world: World, networkId: string): Subnet[] {
+  return [...world.subnetsOfNetwork.of(networkId)].map((id) => world.get('subnets', id)!).sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function prefixOf(subnets: readonly Subnet[], address: string): number {
+  const ip = parseIp(address);
+  for (const subnet of subnets) {
+    const cidr = parseCidr(subnet.cidr);
+    if (ip && cidr && cidrContains(cidr, ip)) return cidr.prefix;
+  }
+  return ip?.version === 6 ? 128 : 32;
+}

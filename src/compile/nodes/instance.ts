@@ -1,0 +1,38 @@
+/** The instances that compute placed on the host, with all that they need to come up. */
+import { rootFileSystemOf } from '#model/images.ts';
+import { configDrive } from '#model/metadata-tree.ts';
+import type { Node } from '../node.ts';
+import { deviceName } from './port.ts';
+import { subnetsOf } from './dhcp-server.ts';
+
+export const instance: Node<'instance'> = {
+  type: 'instance',
+  *all(world, host) {
+    for (const id of world.serversOfHost.of(host)) yield [id];
+  },
+  item(world, host, [id = '']) {
+    const server = world.get('servers', id);
+    if (!server || server.host !== host) return undefined;
+    const ports = server.ports.map((each) => world.get('ports', each.port_id)).filter((port) => port !== undefined);
+    // A NIC whose row has not arrived yet: the instance waits for it rather than be made twice.
+    if (ports.length < server.ports.length) return undefined;
+    const networkIds = [...new Set(ports.map((port) => port.network_id))];
+    const networks = networkIds.map((networkId) => world.get('networks', networkId)).filter((network) => network !== undefined);
+    const drive = configDrive({ server, ports, networks, subnets: networkIds.flatMap((networkId) => subnetsOf(world, networkId)) });
+    return {
+      type: 'instance',
+      server_id: id,
+      name: server.name,
+      hostname: server.hostname,
+      project_id: server.project_id,
+      image: rootFileSystemOf(server.image_id),
+      vcpus: server.vcpus,
+      ram: server.ram,
+      power: server.power,
+      ready: ports.every((port) => port.status === 'ACTIVE'),
+      generation: server.generation,
+      nics: ports.map((port) => ({ port_id: port.id, device: deviceName(port.id), mac_address: port.mac_address, mtu: world.get('networks', port.network_id)?.mtu ?? 1500 })),
+      config_drive: Object.fromEntries(Object.entries(drive).map(([path, content]) => [path, content.toString('base64')])),
+    };
+  },
+};

@@ -1,0 +1,34 @@
+/** The ports bound to the host. */
+import type { Node } from '../node.ts';
+import { boundHost, filteringGroups } from '../world.ts';
+
+export const port: Node<'port'> = {
+  type: 'port',
+  *all(world, host) {
+    for (const id of world.portsOfHost.of(host)) yield [id];
+  },
+  item(world, host, [id = '']) {
+    const row = world.get('ports', id);
+    if (!row || boundHost(row) !== host) return undefined;
+    const networkUp = world.get('networks', row.network_id)?.admin_state_up ?? false;
+    return {
+      type: 'port',
+      port_id: id,
+      network_id: row.network_id,
+      project_id: row.project_id ?? '',
+      device: deviceName(id),
+      device_owner: row.device_owner,
+      mac_address: row.mac_address,
+      ip_addresses: row.fixed_ips.map((fixed) => fixed.ip_address!),
+      admin_state_up: row.admin_state_up && networkUp,
+      port_security_enabled: row.port_security_enabled,
+      allowed_address_pairs: row.allowed_address_pairs.map((pair) => ({ mac_address: pair.mac_address ?? row.mac_address, ip_address: pair.ip_address! })),
+      security_groups: [...filteringGroups(row)].sort(),
+    };
+  },
+};
+
+/** `tap` and the first 11 characters of the port's id: what fits in a device name (N-OVS-4). */
+export function deviceName(portId: string): string {
+  return `tap${portId.slice(0, 11)}`;
+}

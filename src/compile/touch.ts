@@ -1,0 +1,150 @@
+/**
+ * Which items of which hosts a change may alter. Asked after the world has taken the change; may name an item too
+ * many, never one too few. Where a change reaches too far to say cheaply, whole hosts are named and recompiled.
+ */
+import type { Server } from '#model/compute.ts';
+import type { Network, Port, Subnet } from '#model/networks.ts';
+import type { SecurityGroup, SecurityGroupRule } from '#model/security-groups.ts';
+import { TUNNEL_TYPES, boundHost, filteringGroups, memberAddresses, type DhcpBinding, type Host, type LocalVlan, type TableName, type Tables, type World } from './world.ts';
+
+export class Touched {
+  readonly keys = new Map<string, Set<string>>();
+  readonly hosts = new Set<string>();
+
+  item(host: string, key: string): void {
+    const set = this.keys.get(host);
+    if (set) set.add(key);
+    else this.keys.set(host, new Set([key]));
+  }
+
+  wholeHost(host: string): void {
+    this.hosts.add(host);
+  }
+}
+
+/** Adds to `touched` what the change of one row from `before` to `after` may alter. */
+export function touch<T extends TableName>(world: World, table: T, before: Tables[T] | undefined, after: Tables[T] | undefined, touched: Touched): void {
+  const rows = [before, after].filter((row) => row !== undefined) as unknown[];
+  switch (table) {
+    case 'ports': return portChanged(world, before as Port | undefined, after as Port | undefined, touched);
+    case 'networks': return networkChanged(world, (rows[0] as Network).id, touched);
+    case 'subnets': return networkChanged(world, (rows[0] as Subnet).network_id, touched);
+    case 'security_groups': return groupChanged(world, (rows[0] as SecurityGroup).id, touched);
+    case 'security_group_rules': {
+      for (const row of rows) ruleChanged(world, row as SecurityGroupRule, touched);
+      return;
+    }
+    case 'servers': {
+      for (const row of rows as Server[]) if (row.host) touched.item(row.host, `instance/${row.id}`);
+      return;
+    }
+    case 'local_vlans': {
+      const [host = '', network = ''] = (rows[0] as LocalVlan).id.split('/');
+      return touched.item(host, `segment/${network}`);
+    }
+    case 'dhcp_bindings': {
+      for (const row of rows as DhcpBinding[]) dhcpTouched(world, row.network_id, row.host, touched);
+      return;
+    }
+    case 'hosts': return hostChanged(world, before as Host | undefined, after as Host | undefined, touched);
+  }
+}
+
+function portChanged(world: World, before: Port | undefined, after: Port | undefined, touched: Touched): void {
+  const oldHost = before ? boundHost(before) : null;
+  const newHost = after ? boundHost(after) : null;
+  for (const [port, host, moved] of [[before, oldHost, oldHost !== newHost], [after, newHost, oldHost !== newHost]] as const) {
+    if (!port) continue;
+    for (const peer of world.presence.of(port.network_id)) {
+      touched.item(peer, `forward/${port.network_id}/${port.id}`);
+    }
+    for (const id of world.dhcpOfNetwork.of(port.network_id)) {
+      const dhcpHost = world.get('dhcp_bindings', id)!.host;
+      touched.item(dhcpHost, port.device_owner === 'network:dhcp' ? `dhcp-server/${port.network_id}` : `dhcp-host/${port.network_id}/${port.id}`);
+    }
+    if (!host) continue;
+    touched.item(host, `port/${port.id}`);
+    touched.item(host, `forward/${port.network_id}/${port.id}`);
+    if (port.device_id) touched.item(host, `instance/${port.device_id}`);
+    const flipped = moved && (port === before ? !world.presence.has(port.network_id, host) : world.portsOnHost.of(`${host}/${port.network_id}`).size === 1);
+    if (flipped) presenceChanged(world, port.network_id, host, touched);
+  }
+  groupsOfPortChanged(world, before, after, touched);
+}
+
+/** A network has appeared on the host or left it. */
+function presenceChanged(world: World, networkId: string, host: string, touched: Touched): void {
+  const own = world.get('hosts', host)?.tunneling_ip;
+  touched.item(host, `segment/${networkId}`);
+  dhcpTouched(world, networkId, host, touched);
+  for (const peer of world.peers(networkId, host)) {
+    touched.item(host, `flood/${networkId}/${peer.tunneling_ip}`);
+    touched.item(peer.id, `flood/${networkId}/${own}`);
+    for (const type of TUNNEL_TYPES) {
+      touched.item(host, `tunnel/${type}/${peer.tunneling_ip}`);
+      touched.item(peer.id, `tunnel/${type}/${own}`);
+    }
+  }
+  for (const portId of world.portsOfNetwork.of(networkId)) touched.item(host, `forward/${networkId}/${portId}`);
+}
+
+function groupsOfPortChanged(world: World, before: Port | undefined, after: Port | undefined, touched: Touched): void {
+  const groups = new Set([...(before?.security_groups ?? []), ...(after?.security_groups ?? [])]);
+  for (const group of groups) {
+    const had = before?.security_groups.includes(group) ? memberAddresses(before) : new Set<string>();
+    const has = after?.security_groups.includes(group) ? memberAddresses(after) : new Set<string>();
+    const changed = [...had].filter((address) => !has.has(address)).concat([...has].filter((address) => !had.has(address)));
+    if (changed.length > 0) for (const host of world.hostsUsingRemote(group)) for (const address of changed) touched.item(host, `member/${group}/${address}`);
+    const filteredOn = (port: Port | undefined) => (port && filteringGroups(port).includes(group) ? boundHost(port) : null);
+    const [oldHost, newHost] = [filteredOn(before), filteredOn(after)];
+    if (oldHost === newHost) continue;
+    for (const host of [oldHost, newHost]) if (host) groupUseChanged(world, group, host, touched);
+  }
+}
+
+/** The group may have begun or ceased to filter ports on the host: its rules and their remote sets come or go. */
+function groupUseChanged(world: World, group: string, host: string, touched: Touched): void {
+  if (host && world.groupUse.count(group, host) > 1) return;
+  for (const id of world.rulesOfGroup.of(group)) {
+    touched.item(host, `rule/${group}/${id}`);
+    remoteTouched(world, world.get('security_group_rules', id)?.remote_group_id, host, touched);
+  }
+}
+
+function remoteTouched(world: World, remote: string | null | undefined, host: string, touched: Touched): void {
+  if (remote) for (const address of world.addresses.of(remote)) touched.item(host, `member/${remote}/${address}`);
+}
+
+function ruleChanged(world: World, rule: SecurityGroupRule, touched: Touched): void {
+  for (const host of world.groupUse.of(rule.security_group_id)) {
+    touched.item(host, `rule/${rule.security_group_id}/${rule.id}`);
+    remoteTouched(world, rule.remote_group_id, host, touched);
+  }
+}
+
+function groupChanged(world: World, group: string, touched: Touched): void {
+  for (const host of world.groupUse.of(group)) for (const id of world.rulesOfGroup.of(group)) touched.item(host, `rule/${group}/${id}`);
+}
+
+/** Networks and subnets change rarely and show in every port and lease of theirs. */
+function networkChanged(world: World, networkId: string, touched: Touched): void {
+  for (const host of world.presence.of(networkId)) {
+    presenceChanged(world, networkId, host, touched);
+    for (const portId of world.portsOnHost.of(`${host}/${networkId}`)) {
+      touched.item(host, `port/${portId}`);
+      const device = world.get('ports', portId)?.device_id;
+      if (device) touched.item(host, `instance/${device}`);
+    }
+  }
+}
+
+function dhcpTouched(world: World, networkId: string, host: string, touched: Touched): void {
+  touched.item(host, `dhcp-server/${networkId}`);
+  for (const portId of world.portsOfNetwork.of(networkId)) touched.item(host, `dhcp-host/${networkId}/${portId}`);
+}
+
+function hostChanged(world: World, before: Host | undefined, after: Host | undefined, touched: Touched): void {
+  if (JSON.stringify(before) === JSON.stringify(after)) return;
+  for (const row of [before, after]) if (row) touched.wholeHost(row.id);
+  if (before?.tunneling_ip !== after?.tunneling_ip) for (const host of world.all('hosts')) touched.wholeHost(host.id);
+}

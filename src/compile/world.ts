@@ -1,0 +1,176 @@
+/**
+ * The intent of the whole cloud as compile sees it: rows of the store with the indexes that make the cost of a change
+ * follow the change. Rows are replaced, never altered; every index is updated by `put` and `remove` only.
+ */
+import type { Server } from '#model/compute.ts';
+import type { Config } from '#model/config.ts';
+import type { Network, Port, Subnet } from '#model/networks.ts';
+import type { SecurityGroup, SecurityGroupRule } from '#model/security-groups.ts';
+import { Index, PairCounts } from './counts.ts';
+
+/** A host as its agent reports it. */
+export interface Host {
+  readonly id: string;
+  /** Where peers tunnel to; null for a host without tunnels. */
+  readonly tunneling_ip: string | null;
+  /** physical network → bridge. */
+  readonly bridge_mappings: Readonly<Record<string, string>>;
+}
+
+/** The host-local number of a network on a host. */
+export interface LocalVlan {
+  /** `host/network`. */
+  readonly id: string;
+  readonly number: number;
+}
+
+/** Which host serves a network's DHCP by which port. */
+export interface DhcpBinding {
+  /** `network/host`. */
+  readonly id: string;
+  readonly network_id: string;
+  readonly host: string;
+  readonly port_id: string;
+}
+
+export interface Tables {
+  networks: Network;
+  subnets: Subnet;
+  ports: Port;
+  security_groups: SecurityGroup;
+  security_group_rules: SecurityGroupRule;
+  servers: Server;
+  hosts: Host;
+  local_vlans: LocalVlan;
+  dhcp_bindings: DhcpBinding;
+}
+export type TableName = keyof Tables;
+
+/** The options that show in items. */
+export type Settings = Pick<Config, 'dns_domain' | 'dnsmasq_dns_servers' | 'dnsmasq_local_resolv' | 'dhcp_lease_duration'>;
+
+/** Network types whose ports on other hosts are reached through a tunnel. */
+export const TUNNEL_TYPES: ReadonlySet<string> = new Set(['vxlan', 'gre', 'geneve']);
+
+export class World {
+  readonly #rows: { [T in TableName]: Map<string, Tables[T]> } = {
+    networks: new Map(), subnets: new Map(), ports: new Map(), security_groups: new Map(), security_group_rules: new Map(),
+    servers: new Map(), hosts: new Map(), local_vlans: new Map(), dhcp_bindings: new Map(),
+  };
+  readonly subnetsOfNetwork = new Index();
+  readonly portsOfNetwork = new Index();
+  readonly portsOfHost = new Index();
+  /** Key `host/network`. */
+  readonly portsOnHost = new Index();
+  readonly portsOfGroup = new Index();
+  readonly portsOfDevice = new Index();
+  readonly rulesOfGroup = new Index();
+  readonly rulesOfRemoteGroup = new Index();
+  readonly serversOfHost = new Index();
+  readonly dhcpOfNetwork = new Index();
+  /** (network, host): how many of its ports the host has. */
+  readonly presence = new PairCounts();
+  /** (host, network): the same, from the host's side. */
+  readonly networksOfHost = new PairCounts();
+  /** (group, host): how many filtered ports there have the group. */
+  readonly groupUse = new PairCounts();
+  /** (host, group). */
+  readonly groupsOfHost = new PairCounts();
+  /** (group, address): how many members hold it. */
+  readonly addresses = new PairCounts();
+
+  readonly settings: Settings;
+
+  constructor(settings: Settings) {
+    this.settings = settings;
+  }
+
+  get<T extends TableName>(table: T, id: string): Tables[T] | undefined {
+    return this.#rows[table].get(id);
+  }
+
+  all<T extends TableName>(table: T): IterableIterator<Tables[T]> {
+    return this.#rows[table].values();
+  }
+
+  put<T extends TableName>(table: T, row: Tables[T]): void {
+    this.remove(table, row.id);
+    this.#rows[table].set(row.id, row);
+    this.#index(table, row, 1);
+  }
+
+  remove(table: TableName, id: string): void {
+    const row = this.#rows[table].get(id);
+    if (!row) return;
+    this.#index(table, row, -1);
+    this.#rows[table].delete(id);
+  }
+
+  /** The hosts other than `host` that have ports of the network. */
+  *peers(networkId: string, host: string): Iterable<Host> {
+    for (const id of this.presence.of(networkId)) {
+      const peer = id === host ? undefined : this.get('hosts', id);
+      if (peer) yield peer;
+    }
+  }
+
+  /** The hosts that have a filtered port whose group has a rule with this remote group. */
+  hostsUsingRemote(groupId: string): Set<string> {
+    const hosts = new Set<string>();
+    for (const id of this.rulesOfRemoteGroup.of(groupId)) {
+      const rule = this.get('security_group_rules', id);
+      for (const host of rule ? this.groupUse.of(rule.security_group_id) : []) hosts.add(host);
+    }
+    return hosts;
+  }
+
+  #index(table: TableName, row: Tables[TableName], by: 1 | -1): void {
+    const set = (index: Index, key: string | null) => {
+      if (key) by === 1 ? index.add(key, row.id) : index.delete(key, row.id);
+    };
+    switch (table) {
+      case 'subnets': return set(this.subnetsOfNetwork, (row as Subnet).network_id);
+      case 'servers': return set(this.serversOfHost, (row as Server).host);
+      case 'dhcp_bindings': return set(this.dhcpOfNetwork, (row as DhcpBinding).network_id);
+      case 'security_group_rules': {
+        const rule = row as SecurityGroupRule;
+        set(this.rulesOfGroup, rule.security_group_id);
+        return set(this.rulesOfRemoteGroup, rule.remote_group_id);
+      }
+      case 'ports': {
+        const port = row as Port;
+        set(this.portsOfNetwork, port.network_id);
+        set(this.portsOfDevice, port.device_id);
+        for (const group of port.security_groups) {
+          set(this.portsOfGroup, group);
+          for (const address of memberAddresses(port)) this.addresses.add(group, address, by);
+        }
+        const host = boundHost(port);
+        if (!host) return;
+        set(this.portsOfHost, host);
+        set(this.portsOnHost, `${host}/${port.network_id}`);
+        this.presence.add(port.network_id, host, by);
+        this.networksOfHost.add(host, port.network_id, by);
+        for (const group of filteringGroups(port)) {
+          this.groupUse.add(group, host, by);
+          this.groupsOfHost.add(host, group, by);
+        }
+      }
+    }
+  }
+}
+
+/** The host that a port is wired on; null while it is unbound or its binding failed. */
+export function boundHost(port: Port): string | null {
+  return port['binding:vif_type'] === 'ovs' ? port['binding:host_id'] : null;
+}
+
+/** The groups whose rules filter the port. */
+export function filteringGroups(port: Port): readonly string[] {
+  return port.port_security_enabled ? port.security_groups : [];
+}
+
+/** What a port adds to the address sets of its groups: fixed addresses and allowed pairs. */
+export function memberAddresses(port: Port): Set<string> {
+  return new Set([...port.fixed_ips.map((fixed) => fixed.ip_address!), ...port.allowed_address_pairs.map((pair) => pair.ip_address!)]);
+}
