@@ -9,7 +9,7 @@ import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { checkQuota } from './quotas.ts';
 import type { Given, NetworkDeps, Rule } from './rule.ts';
-import { insertRules, requireGroups } from './security-groups.ts';
+import { insertRules, missingDefaultGroup, requireGroups } from './security-groups.ts';
 
 const groups = new Table(securityGroup);
 const rules = new Table(securityGroupRule);
@@ -27,6 +27,7 @@ export function securityGroupRulesRule({ config }: NetworkDeps): Rule<typeof sec
     create: (tx, context, given) => createRules(tx, config, context, given as readonly GivenRule[]),
     update: (tx, _context, current, changes) => rules.update(tx, current, changes),
     delete: deleteRule,
+    beforeList: missingDefaultGroup,
     // A rule that an admin put into a group belongs to the admin's project; who owns the group sees it and may remove it.
     visible: (query, context) => query.where((e: any) => e.or([
       e('security_group_rules.project_id', '=', context.project_id),

@@ -25,16 +25,16 @@ export function securityGroupsRule({ config }: NetworkDeps): Rule<typeof securit
     update: (tx, _context, current, changes) => updateGroup(tx, current, changes),
     delete: deleteGroup,
     present: (reader, _context, objects) => presentGroups(reader, objects),
-    beforeList: async (reader, { project_id, is_reader }) => (project_id === null || is_reader || (await hasDefaultGroup(reader, project_id)) ? undefined : (tx) => ensureDefaultGroup(tx, project_id)),
+    beforeList: missingDefaultGroup,
   };
 }
 
 /** Holds a group against its deletion, and against other changes of its rules, until the transaction ends: the lock that `lockObject` takes. */
 export const lockGroup = (tx: Tx, id: string): Promise<void> => tx.lock(`security_groups:${id}`);
 
-/** True when the project has its default group: reads before a list can do without a write. */
-export async function hasDefaultGroup(reader: Reader, projectId: string): Promise<boolean> {
-  return (await defaultGroupOf(reader, projectId)) !== undefined;
+/** The write that a list of groups or rules needs first: the default group of the token's own project, if it has none yet. */
+export async function missingDefaultGroup(reader: Reader, { project_id }: Context): Promise<((tx: Tx) => Promise<unknown>) | undefined> {
+  return project_id === null || (await defaultGroupOf(reader, project_id)) !== undefined ? undefined : (tx) => ensureDefaultGroup(tx, project_id);
 }
 
 /**
