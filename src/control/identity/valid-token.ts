@@ -1,6 +1,7 @@
 /** What a signed claim is worth now: every condition on user, scope, roles and revocation, in one place. */
 import type { Reader } from '#store/store.ts';
 import type { Context } from '../http/context.ts';
+import { contextOf } from './context-of.ts';
 import { applicationCredentials, type ApplicationCredential, type Domain, domains, effectiveRoles, type Project, projects, type Role, type User, users } from './identity-tables.ts';
 import type { Claims } from './token-codec.ts';
 
@@ -56,14 +57,4 @@ async function isRevoked(reader: Reader, claims: Claims): Promise<boolean> {
   const secret = await reader.db.selectFrom('identity_secrets').select('generation').where('owner_id', '=', claims.user_id).executeTakeFirst();
   if (secret?.generation !== claims.generation) return true;
   return (await reader.db.selectFrom('revoked_tokens').select('audit_id').where('audit_id', '=', claims.audit_ids[0] ?? '').executeTakeFirst()) !== undefined;
-}
-
-function contextOf(user: User, project: Project | null, roles: readonly Role[]): ValidToken['context'] {
-  const names = roles.map((role) => role.name);
-  const is_admin = names.includes('admin');
-  return {
-    user_id: user.id, user_name: user.name, user_domain_id: user.domain_id,
-    project_id: project?.id ?? null, project_name: project?.name ?? null, project_domain_id: project?.domain_id ?? null,
-    roles: names, is_admin, is_reader: names.includes('reader') && !names.includes('member') && !is_admin,
-  };
 }
