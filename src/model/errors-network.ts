@@ -15,6 +15,7 @@ export const NETWORK_ERRORS = {
   PortNotFound: [404, 'Port {id} could not be found.'],
   SecurityGroupNotFound: [404, 'Security group {id} does not exist'],
   SecurityGroupRuleNotFound: [404, 'Security group rule {id} does not exist'],
+  AvailabilityZoneNotFound: [404, 'AvailabilityZone {availability_zone} could not be found.'],
   AgentNotFound: [404, 'Agent {id} could not be found.'],
   ExtensionNotFound: [404, 'Extension with alias {alias} does not exist'],
   NetworkInUse: [409, 'Unable to complete operation on network {id}. There are one or more ports still in use on the network, id for these ports is: {ports}.'],

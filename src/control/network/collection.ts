@@ -90,6 +90,7 @@ export class Collection {
     const query = request.query as Query;
     const { reader } = this.#options.store;
     const listing = this.#query.parse(query);
+    await this.#beforeRead(context);
     const missing = await this.rule.beforeList?.(reader, context);
     if (missing) await this.#options.store.write(missing, context.request_id);
     const marker = listing.marker !== undefined && listing.limit !== undefined ? await this.require(reader, context, listing.marker) : undefined;
@@ -104,9 +105,15 @@ export class Collection {
   async #show(request: MemberRequest): Promise<unknown> {
     const { reader } = this.#options.store;
     const fields = [(request.query as Query)['fields'] ?? []].flat().filter((field) => field !== '') as string[];
+    await this.#beforeRead(request.context);
     const object = await this.require(reader, request.context, idOf(request));
     const [shown] = await this.#presenter.present(reader, request.context, [object], fields.length > 0 ? new Set(fields) : undefined);
     return { [this.resource.member]: shown };
+  }
+
+  async #beforeRead(context: Context): Promise<void> {
+    const command = await this.rule.beforeRead?.(this.#options.store.reader, context);
+    if (command) await this.#options.store.write(command, context.request_id);
   }
 
   async #create(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {

@@ -22,6 +22,8 @@ export interface Rule<R extends Resource = any> {
   visible?(query: any, context: Context): any;
   /** What has to be made before `context` sees a list, once: the write to do, or nothing. Must be bounded whatever the request says (CVE-2022-3277). */
   beforeList?(reader: Reader, context: Context): Promise<((tx: Tx) => Promise<unknown>) | undefined>;
+  /** What has to be made before `context` reads this resource (a project's default security group); undefined in most calls. */
+  beforeRead?(reader: Reader, context: Context): Promise<((tx: Tx) => Promise<unknown>) | undefined>;
   /** Filters that are no plain column: `fixed_ips`, `security_groups`, `shared`, `router:external` of subnets. */
   readonly filters?: Readonly<Record<string, (query: any, values: readonly string[]) => any>>;
   /** True when `context`, not an admin, may change and delete `current`, which it sees; default: it is its own project's. */

@@ -1,0 +1,92 @@
+/** Agents: heartbeats of the hosts, and what an admin does with them. */
+import { isDeepStrictEqual } from 'node:util';
+import { type Agent, AGENT_TYPES, type AgentType, agent } from '#model/agents.ts';
+import type { Config } from '#model/config.ts';
+import { ApiError } from '#model/errors.ts';
+import { boolean } from '#model/kind.ts';
+import type { Reader, Tx } from '#store/store.ts';
+import { Table } from '#store/table.ts';
+import { apiTime } from '#store/time.ts';
+import { newObject } from './new-object.ts';
+import type { NetworkDeps, Rule } from './rule.ts';
+
+const agents = new Table(agent);
+
+const ZONE = 'nova';
+
+/** What one agent of a host says of itself. */
+export interface AgentReport {
+  readonly agent_type: AgentType;
+  readonly configurations: Record<string, unknown>;
+  /** True in the first report after the agent's start. */
+  readonly started?: boolean;
+}
+
+export interface AvailabilityZone {
+  readonly name: string;
+  readonly resource: 'network' | 'router';
+  readonly state: 'available' | 'unavailable';
+}
+
+/** The rule of `/v2.0/agents`: admins see, describe, disable and delete them; hosts make them by their heartbeats. */
+export function agentsRule({ config }: NetworkDeps): Rule<typeof agent> {
+  return {
+    resource: agent,
+    async create() {
+      throw new ApiError('HTTPMethodNotAllowed', { method: 'POST' });
+    },
+    update: (tx, _context, current, changes) => agents.update(tx, current, changes),
+    delete: (tx, _context, current) => agents.delete(tx, current.id),
+    async present(_reader, _context, objects) {
+      const limit = aliveSince(config);
+      return objects.map((object) => ({
+        alive: object.heartbeat_timestamp >= limit,
+        resources_synced: null,
+        created_at: agentTime(object.created_at), started_at: agentTime(object.started_at), heartbeat_timestamp: agentTime(object.heartbeat_timestamp),
+      }));
+    },
+    filters: {
+      alive: (query, values) => query.where((e: any) => e.or(values.map((value) => e('agents.heartbeat_timestamp', boolean.convert(value) ? '>=' : '<', aliveSince(config))))),
+    },
+  };
+}
+
+/** Takes a host's heartbeat. Only news (a new agent, other configurations) is a change that the feed tells. */
+export async function heartbeat(tx: Tx, host: string, reports: readonly AgentReport[]): Promise<void> {
+  await tx.lock(`agents:${host}`);
+  const known = new Map((await agents.list(tx, { filters: { host: [host] } })).map((each) => [each.agent_type, each]));
+  for (const { agent_type, configurations, started } of reports) {
+    const current = known.get(agent_type);
+    if (!current) {
+      await agents.insert(tx, [newObject(agent, tx, { admin_state_up: true, agent_type, ...AGENT_TYPES[agent_type], host, configurations, availability_zone: ZONE, started_at: tx.now, heartbeat_timestamp: tx.now })]);
+      continue;
+    }
+    const times = { heartbeat_timestamp: tx.now, ...(started ? { started_at: tx.now } : {}) };
+    if (isDeepStrictEqual(current.configurations, configurations)) await tx.db.updateTable('agents').set(times).where('id', '=', current.id).execute();
+    else await agents.update(tx, current, { ...times, configurations });
+  }
+}
+
+/** The hosts whose agent of this type is alive and enabled, by name. */
+export async function aliveHosts(reader: Reader, config: Config, agentType: AgentType = 'Open vSwitch agent'): Promise<string[]> {
+  const rows = await reader.db.selectFrom('agents').select('host').where('agent_type', '=', agentType).where('admin_state_up', '=', 1)
+    .where('heartbeat_timestamp', '>=', aliveSince(config)).orderBy('host').execute();
+  return rows.map((row) => row['host']);
+}
+
+/** The zones of all agents; one is available while an agent of it is enabled. */
+export async function availabilityZones(reader: Reader): Promise<AvailabilityZone[]> {
+  const rows = await reader.db.selectFrom('agents').select(['availability_zone', (e) => e.fn.max('admin_state_up').as('enabled')])
+    .where('agent_type', '=', 'DHCP agent').groupBy('availability_zone').orderBy('availability_zone').execute();
+  return rows.map((row) => ({ name: row['availability_zone'], resource: 'network', state: row['enabled'] ? 'available' : 'unavailable' }));
+}
+
+/** The oldest heartbeat of an agent that is alive. */
+function aliveSince(config: Config): string {
+  return apiTime(new Date(Date.now() - config.agent_down_time * 1000));
+}
+
+/** Neutron shows the times of agents, and only these, as `2026-11-23 15:53:12`. */
+function agentTime(time: Agent['created_at']): string {
+  return time.replace('T', ' ').replace('Z', '');
+}

@@ -1,0 +1,54 @@
+/** The API extensions that work, as clients ask for them before they use a feature. An alias stands here when all of it is built. */
+import type { Config } from '#model/config.ts';
+
+export interface Extension {
+  readonly alias: string;
+  readonly name: string;
+  readonly description: string;
+  /** When upstream last changed the definition; clients only show it. */
+  readonly updated: string;
+  readonly links: readonly never[];
+}
+
+type Row = readonly [alias: string, name: string, description: string, updated: string];
+
+const ROWS: readonly Row[] = [
+  ['agent', 'agent', 'Lists, configures and removes the agents of the hosts.', '2013-02-03T10:00:00-00:00'],
+  ['allowed-address-pairs', 'Allowed Address Pairs', 'Further addresses that a port may send from.', '2013-07-23T10:00:00-00:00'],
+  ['availability_zone', 'Availability Zone', 'Lists the availability zones that agents report.', '2015-01-01T10:00:00-00:00'],
+  ['binding', 'Port Binding', 'Shows and sets which host a port is bound to, and how.', '2014-02-03T10:00:00-00:00'],
+  ['empty-string-filtering', 'Empty String Filtering Extension', 'An empty filter value finds objects whose attribute is unset.', '2018-05-01T10:00:00-00:00'],
+  ['external-net', 'Neutron external network', 'Marks networks that lead outside.', '2013-01-14T10:00:00-00:00'],
+  ['extra_dhcp_opt', 'Neutron Extra DHCP options', 'DHCP options of a single port.', '2013-03-17T12:00:00-00:00'],
+  ['filter-validation', 'Filter parameters validation', 'An unknown filter is refused instead of ignored.', '2018-07-04T10:00:00-00:00'],
+  ['net-mtu', 'Network MTU', 'Shows the MTU of a network.', '2015-03-25T10:00:00-00:00'],
+  ['net-mtu-writable', 'Network MTU (writable)', 'Sets the MTU of a network up to what its type carries.', '2017-07-12T00:00:00-00:00'],
+  ['network', 'Neutron L2 Network', 'Layer 2 networks.', '2012-01-01T10:00:00-00:00'],
+  ['network_availability_zone', 'Network Availability Zone', 'Availability zones of a network.', '2015-01-01T10:00:00-00:00'],
+  ['pagination', 'Pagination support', 'Lists by pages with limit and marker.', '2016-06-12T00:00:00-00:00'],
+  ['port', 'Neutron Port', 'Attachment points on networks.', '2012-01-01T10:00:00-00:00'],
+  ['port-security', 'Port Security', 'Address checks of a network or a port, on or off.', '2012-07-23T10:00:00-00:00'],
+  ['port-security-groups-filtering', 'Port filtering on security groups', 'Finds ports by their security groups.', '2018-01-09T09:00:00-00:00'],
+  ['project-id', 'project_id field enabled', 'Objects show and take project_id beside tenant_id.', '2016-09-09T09:09:09-09:09'],
+  ['provider', 'Provider Network', 'Shows and sets how a network is realised: type, physical network, segmentation id.', '2012-09-07T10:00:00-00:00'],
+  ['quotas', 'Quota management support', 'Shows and sets the limits of each project.', '2012-07-29T10:00:00-00:00'],
+  ['quota_details', 'Quota details management support', 'Shows how much of each limit is used.', '2017-02-10T10:00:00-00:00'],
+  ['revision-if-match', 'If-Match constraints based on revision_number', 'A change may be made to depend on the revision that the client knows.', '2016-12-11T00:00:00-00:00'],
+  ['security-group', 'security-group', 'Security groups and their rules.', '2012-10-05T10:00:00-00:00'],
+  ['security-groups-normalized-cidr', 'Normalized CIDR field for security group rules', 'Shows the network that the prefix of a rule stands for.', '2020-07-28T10:00:00-00:00'],
+  ['sort-key-validation', 'Sort keys validation', 'An unknown sort key is refused instead of ignored.', '2018-07-04T10:00:00-00:00'],
+  ['sorting', 'Sorting support', 'Lists in the order of any attributes.', '2016-06-12T00:00:00-00:00'],
+  ['standard-attr-description', 'standard-attr-description', 'A description on every object.', '2016-02-10T10:00:00-00:00'],
+  ['standard-attr-revisions', 'Resource revision numbers', 'A number on every object that grows with each change.', '2016-04-11T10:00:00-00:00'],
+  ['standard-attr-tag', 'Tag support for resources with standard attribute: network, port, security_group, subnet', 'Tags on objects, and filters by them.', '2017-01-01T00:00:00-00:00'],
+  ['standard-attr-timestamp', 'Resource timestamps', 'Times of creation and of the last change on every object.', '2016-09-12T10:00:00-00:00'],
+  ['stateful-security-group', 'Stateful security group', 'Security groups with or without connection tracking.', '2019-11-26T09:00:00-00:00'],
+  ['subnet', 'Neutron L3 Subnet', 'Address blocks on networks.', '2012-01-01T10:00:00-00:00'],
+  ['subnet-external-network', 'Subnet belongs to an external network', 'Shows on a subnet whether its network is external.', '2024-02-05T18:00:00-00:00'],
+];
+
+/** What the settings switch on. */
+export function extensions(config: Config): Extension[] {
+  const off = new Set(config.extension_drivers.includes('port_security') ? [] : ['port-security']);
+  return ROWS.filter(([alias]) => !off.has(alias)).map(([alias, name, description, updated]) => ({ alias, name, description, updated, links: [] }));
+}

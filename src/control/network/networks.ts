@@ -1,0 +1,139 @@
+/** Networks: segments, MTU, sharing (N-ML2-3…15, N-MTU-1…5, N-MTU-8). */
+import type { Config } from '#model/config.ts';
+import { ApiError } from '#model/errors.ts';
+import { type Network, type NetworkType, network, port, subnet } from '#model/networks.ts';
+import type { Reader, Tx } from '#store/store.ts';
+import { Table } from '#store/table.ts';
+import type { Context } from '../http/context.ts';
+import { availabilityZones } from './agents.ts';
+import { lockNetwork } from './ipam.ts';
+import { MIN_MTU, maxMtu } from './mtu.ts';
+import { AUTO_DELETE_PORT_OWNERS, type NetworkRuleDeps } from './network-hooks.ts';
+import { visibleNetworks } from './network-visibility.ts';
+import { newObject } from './new-object.ts';
+import { checkQuota } from './quotas.ts';
+import type { Given, Rule } from './rule.ts';
+import { allocateTenantSegment, releaseSegment, reserveProviderSegment, type WantedSegment } from './segments.ts';
+import { removeSubnet } from './subnets.ts';
+
+const networks = new Table(network);
+const ports = new Table(port);
+const subnets = new Table(subnet);
+
+const CHUNK = 500;
+const PROVIDER = ['provider:network_type', 'provider:physical_network', 'provider:segmentation_id'] as const;
+
+export function networksRule({ config, hooks }: NetworkRuleDeps): Rule<typeof network> {
+  return {
+    resource: network,
+    create: (tx, _context, given) => createNetworks(tx, config, given),
+    update: (tx, _context, current, changes) => updateNetwork(tx, config, current, changes),
+    delete: (tx, context, current) => deleteNetwork(tx, context, { config, hooks }, current),
+    present: (reader, _context, objects) => presentNetworks(reader, objects),
+    visible: visibleNetworks,
+  };
+}
+
+async function createNetworks(tx: Tx, config: Config, given: readonly Given<typeof network>[]): Promise<Network[]> {
+  for (const [project, group] of Map.groupBy(given, ({ project_id }) => project_id ?? '')) await checkQuota(tx, config, project, 'network', group.length);
+  const made: Network[] = [];
+  for (const wanted of given) made.push(await newNetwork(tx, config, wanted));
+  await networks.insert(tx, made);
+  return made;
+}
+
+async function newNetwork(tx: Tx, config: Config, given: Given<typeof network>): Promise<Network> {
+  const id = crypto.randomUUID();
+  await requireZones(tx, given.availability_zone_hints ?? []);
+  const wanted = wantedSegment(given);
+  const segment = wanted ? await reserveProviderSegment(tx, config, wanted, id) : await allocateTenantSegment(tx, config, id);
+  const { network_type, physical_network, segmentation_id } = segment;
+  return newObject(network, tx, given, {
+    id,
+    status: 'ACTIVE',
+    mtu: checkedMtu(given.mtu, maxMtu(config, network_type, physical_network)),
+    'provider:network_type': network_type,
+    'provider:physical_network': physical_network,
+    'provider:segmentation_id': segmentation_id,
+  });
+}
+
+async function updateNetwork(tx: Tx, config: Config, current: Network, given: Given<typeof network>): Promise<Network> {
+  const changes = { ...given };
+  const moved = PROVIDER.filter((name) => name in given && (given[name] ?? null) !== current[name]);
+  if (moved.length > 0) throw new ApiError('InvalidInput', { reason: `Plugin does not support updating the following provider network attributes: ${moved.join(', ')}` });
+  if (given.mtu !== undefined) {
+    changes.mtu = checkedMtu(given.mtu, maxMtu(config, current['provider:network_type'] as NetworkType, current['provider:physical_network']));
+    await requireMtuForSubnets(tx, current.id, changes.mtu);
+  }
+  if (current.shared && given.shared === false) await requireUnshared(tx, current);
+  if (current['router:external'] && given['router:external'] === false) await requireNoGateway(tx, current);
+  return networks.update(tx, current, changes);
+}
+
+async function deleteNetwork(tx: Tx, context: Context, { config, hooks }: NetworkRuleDeps, current: Network): Promise<void> {
+  await lockNetwork(tx, current.id);
+  const attached = await ports.list(tx, { filters: { network_id: [current.id] }, sort: [{ key: 'id', dir: 'asc' }] });
+  const inUse = attached.filter((each) => !AUTO_DELETE_PORT_OWNERS.includes(each.device_owner));
+  if (inUse.length > 0) throw new ApiError('NetworkInUse', { id: current.id, ports: inUse.map((each) => each.id).slice(0, 100).join(',') });
+  for (const each of attached) await hooks.removePort(tx, context, each);
+  for (const each of await subnets.list(tx, { filters: { network_id: [current.id] } })) await removeSubnet(tx, each);
+  await releaseSegment(tx, config, current.id);
+  await networks.delete(tx, current.id);
+}
+
+/** Ids of the subnets, and the zones of the hosts that serve DHCP. */
+async function presentNetworks(reader: Reader, objects: readonly Network[]): Promise<Record<string, unknown>[]> {
+  const subnetIds = new Map<string, string[]>();
+  const zones = new Map<string, Set<string>>();
+  for (let i = 0; i < objects.length; i += CHUNK) {
+    const ids = objects.slice(i, i + CHUNK).map(({ id }) => id);
+    for (const row of await reader.db.selectFrom('subnets').select(['id', 'network_id']).where('network_id', 'in', ids).orderBy('id').execute()) {
+      subnetIds.set(row['network_id'], [...(subnetIds.get(row['network_id']) ?? []), row['id']]);
+    }
+    const served = await reader.db.selectFrom('network_dhcp_bindings as binding').innerJoin('agents', 'agents.host', 'binding.host')
+      .select(['binding.network_id', 'agents.availability_zone']).where('binding.network_id', 'in', ids).where('agents.agent_type', '=', 'DHCP agent').execute();
+    for (const row of served) zones.set(row.network_id, (zones.get(row.network_id) ?? new Set<string>()).add(row.availability_zone));
+  }
+  return objects.map(({ id }) => ({
+    subnets: subnetIds.get(id) ?? [], availability_zones: [...(zones.get(id) ?? [])].sort(), ipv4_address_scope: null, ipv6_address_scope: null,
+  }));
+}
+
+/** Undefined when no provider attribute is set: the system chooses (N-ML2-8). */
+function wantedSegment(given: Given<typeof network>): WantedSegment | undefined {
+  if (PROVIDER.every((name) => (given[name] ?? null) === null)) return undefined;
+  return { network_type: given['provider:network_type'], physical_network: given['provider:physical_network'], segmentation_id: given['provider:segmentation_id'] };
+}
+
+/** 0 and nothing mean the largest. */
+function checkedMtu(wanted: number | undefined, max: number): number {
+  if (!wanted) return max;
+  if (wanted > max) throw new ApiError('InvalidInput', { reason: `Requested MTU is too big, maximum is ${max}` });
+  if (wanted < MIN_MTU[4]) throw new ApiError('InvalidInput', { reason: `Requested MTU is too small, minimum is ${MIN_MTU[4]}` });
+  return wanted;
+}
+
+async function requireMtuForSubnets(tx: Tx, id: string, mtu: number): Promise<void> {
+  if (mtu >= MIN_MTU[6]) return;
+  const v6 = await tx.db.selectFrom('subnets').select('id').where('network_id', '=', id).where('ip_version', '=', 6).limit(1).executeTakeFirst();
+  if (v6) throw new ApiError('NetworkMTUSubnetConflict', { id, mtu });
+}
+
+/** A network that others use stays shared. */
+async function requireUnshared(tx: Tx, current: Network): Promise<void> {
+  const foreign = await tx.db.selectFrom('ports').select('id').where('network_id', '=', current.id).where('project_id', '<>', current.project_id).where('device_owner', 'not like', 'network:%').limit(1).executeTakeFirst()
+    ?? await tx.db.selectFrom('subnets').select('id').where('network_id', '=', current.id).where('project_id', '<>', current.project_id).limit(1).executeTakeFirst();
+  if (foreign) throw new ApiError('InvalidSharedSetting', { network: current.name });
+}
+
+async function requireNoGateway(tx: Tx, current: Network): Promise<void> {
+  const gateway = await tx.db.selectFrom('ports').select('id').where('network_id', '=', current.id).where('device_owner', 'in', ['network:router_gateway', 'network:floatingip']).limit(1).executeTakeFirst();
+  if (gateway) throw new ApiError('ExternalNetworkInUse', { id: current.id });
+}
+
+async function requireZones(tx: Tx, hints: readonly string[]): Promise<void> {
+  if (hints.length === 0) return;
+  const known = new Set((await availabilityZones(tx)).map(({ name }) => name));
+  for (const zone of hints) if (!known.has(zone)) throw new ApiError('AvailabilityZoneNotFound', { availability_zone: zone });
+}

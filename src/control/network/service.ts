@@ -1,0 +1,52 @@
+/** The Networking API v2.0 as a service of the HTTP frame. */
+import type { FastifyInstance } from 'fastify';
+import type { Config } from '#model/config.ts';
+import type { ApiError } from '#model/errors.ts';
+import type { Store } from '#store/store.ts';
+import type { Authenticator } from '../http/context.ts';
+import { requireToken, type Service } from '../http/frame.ts';
+import { agentRoutes } from './agent-routes.ts';
+import { Collection } from './collection.ts';
+import { quotaRoutes } from './quota-routes.ts';
+import type { Rule } from './rule.ts';
+import { tagRoutes } from './tags.ts';
+import { discoveryRoutes, versionRoute } from './versions.ts';
+
+export interface NetworkServiceOptions {
+  readonly store: Store;
+  readonly config: Config;
+  readonly authenticator: Authenticator;
+  /** `http://127.0.0.1:8770`, as clients reach the listener; the API lives below its `/network`. */
+  readonly publicEndpoint: string;
+  /** All resources of the API; `networks` and `agents` must be among them. */
+  readonly rules: readonly Rule[];
+}
+
+const PREFIX = '/network';
+
+export function networkService({ store, config, authenticator, publicEndpoint, rules }: NetworkServiceOptions): Service {
+  const url = `${publicEndpoint.replace(/\/$/, '')}${PREFIX}`;
+  return {
+    prefix: PREFIX,
+    envelope: neutronError,
+    routes(app) {
+      versionRoute(app, url);
+      void app.register(async (scope: FastifyInstance) => {
+        scope.addHook('onRequest', requireToken(authenticator, `${publicEndpoint}/identity`));
+        const collections = rules.map((rule) => new Collection(rule, { store, config, url }));
+        discoveryRoutes(scope, url, config, collections);
+        for (const collection of collections) {
+          collection.routes(scope);
+          tagRoutes(scope, store, collection);
+        }
+        const byName = (name: string) => collections.find(({ resource }) => resource.collection === name)!;
+        agentRoutes(scope, store, byName('networks'), byName('agents'));
+        quotaRoutes(scope, store, config);
+      });
+    },
+  };
+}
+
+function neutronError({ type, message, detail }: ApiError): unknown {
+  return { NeutronError: { type, message, detail } };
+}
