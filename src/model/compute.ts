@@ -53,6 +53,8 @@ export interface ServerPort {
   readonly port_id: string;
   /** Made for this server, and so removed with it; a port that a user gave is only unbound. */
   readonly owned: boolean;
+  /** Names the NIC to the guest (`devices` of its metadata). */
+  readonly tag?: string;
 }
 
 /** Why a server is in ERROR, as the API shows it. */

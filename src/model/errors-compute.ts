@@ -35,7 +35,6 @@ export const COMPUTE_ERRORS = {
   NoUniqueMatch: [409, 'Multiple security groups found matching \'{name}\'. Use an ID to be more specific.'],
   ImageNotFound: [404, 'No image found with ID {id}'],
   ImageForbidden: [403, '{reason}'],
-  ImageInUse: [409, '{reason}'],
   ImageStorageFull: [413, 'There is not enough disk space on the image storage media.'],
   ImageUnsupportedMediaType: [415, 'The media type {type} is not supported; send {wanted}.'],
 } as const;

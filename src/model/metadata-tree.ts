@@ -25,7 +25,7 @@ export interface MetadataSource {
 export function configDrive(source: MetadataSource): Record<string, Buffer> {
   const { user_data } = source.server;
   return {
-    'openstack/latest/meta_data.json': json(metaData(source.server)),
+    'openstack/latest/meta_data.json': json(metaData(source)),
     'openstack/latest/network_data.json': json(networkData(source)),
     ...(user_data === null ? {} : { 'openstack/latest/user_data': Buffer.from(user_data, 'base64') }),
     'openstack/latest/vendor_data.json': json({}),
@@ -33,7 +33,7 @@ export function configDrive(source: MetadataSource): Record<string, Buffer> {
 }
 
 /** `meta_data.json`; like Nova's it has no `public_keys` and `keys` without a key, and no `meta` without metadata. */
-export function metaData(server: Server): Record<string, unknown> {
+export function metaData({ server, ports }: Pick<MetadataSource, 'server' | 'ports'>): Record<string, unknown> {
   const { key_name, key_data } = server;
   return {
     uuid: server.id,
@@ -48,7 +48,9 @@ export function metaData(server: Server): Record<string, unknown> {
     availability_zone: server.availability_zone,
     random_seed: randomSeed(server.seed),
     project_id: server.project_id,
-    devices: [],
+    devices: server.ports.filter(({ tag }) => tag !== undefined).map(({ port_id, tag }) => ({
+      type: 'nic', bus: 'none', address: 'none', mac: ports.find(({ id }) => id === port_id)?.mac_address ?? '', tags: [tag],
+    })),
   };
 }
 

@@ -1,0 +1,43 @@
+/** Networking's commands as Compute needs them, by this cloud's own Networking service. */
+import type { Config } from '#model/config.ts';
+import { network as networkResource, type Port, port as portResource } from '#model/networks.ts';
+import { securityGroup as securityGroupResource } from '#model/security-groups.ts';
+import { Table } from '#store/table.ts';
+import { visibleNetworks } from '../network/network-visibility.ts';
+import { createPorts } from '../network/port-create.ts';
+import { deletePorts, updatePort } from '../network/port-update.ts';
+import { ensureDefaultGroup } from '../network/security-groups.ts';
+import type { NetworkCommands } from './network-port.ts';
+
+const networks = new Table(networkResource);
+const ports = new Table(portResource);
+const groups = new Table(securityGroupResource);
+
+export function neutronCommands(config: Config): NetworkCommands {
+  return {
+    networks: (reader, context, ids) => (ids?.length === 0 ? Promise.resolve([]) : networks.list(reader, {
+      filters: ids ? { id: ids } : {},
+      where: (query) => (context.is_admin ? query : visibleNetworks(query, context)),
+    })),
+    // A network's owner sees others' ports on it, but may not put servers of its own on them.
+    port: async (reader, context, id) => {
+      const found = await ports.get(reader, id);
+      return found && (context.is_admin || found.project_id === context.project_id) ? found : undefined;
+    },
+    securityGroups: async (tx, context, idOrName) => {
+      if (context.project_id === null) return [];
+      await ensureDefaultGroup(tx, context.project_id);
+      const byId = await groups.list(tx, { filters: { project_id: [context.project_id], id: [idOrName] } });
+      return byId.length > 0 ? byId : groups.list(tx, { filters: { project_id: [context.project_id], name: [idOrName] } });
+    },
+    createPorts: (tx, context, wanted) => createPorts(tx, config, context, wanted.map(({ host, fixed_ips, security_groups, ...rest }) => ({
+      ...rest, 'binding:host_id': host, ...(fixed_ips ? { fixed_ips: [...fixed_ips] } : {}), ...(security_groups ? { security_groups: [...security_groups] } : {}),
+    }))),
+    bindPort: (tx, context, port, { device_id, device_owner, host }) => updatePort(tx, config, context, port, { device_id, device_owner, 'binding:host_id': host }),
+    releasePort: async (tx, context, port) => void (await updatePort(tx, config, context, port, { device_id: '', device_owner: '', 'binding:host_id': '' })),
+    changePort: (tx, context, port, { fixed_ips, security_groups }) => updatePort(tx, config, context, port, {
+      ...(fixed_ips ? { fixed_ips: [...fixed_ips] } : {}), ...(security_groups ? { security_groups: [...security_groups] } : {}),
+    } as Partial<Port>),
+    deletePorts: (tx, _context, gone) => deletePorts(tx, gone),
+  };
+}
