@@ -1,0 +1,201 @@
+/** Keeps the DHCP servers of this host as its HostState says: records changes cheaply, realises them network by network. */
+import { basename, join } from 'node:path';
+import type { DhcpHostItem } from '#hoststate/dhcp.ts';
+import { type Item, keyOf } from '#hoststate/host-state.ts';
+import type { ItemReport } from '#protocol/messages.ts';
+import { findProcesses, readFolders } from '#agent/drivers/dnsmasq/owned.ts';
+import { networkOfNamespace } from '#agent/drivers/netns/owned.ts';
+import { readNamespaceNames } from '#agent/drivers/netns/parse.ts';
+import { isPlainId } from '#agent/drivers/dnsmasq/values.ts';
+import type { Manager } from './manager.ts';
+import { DhcpNetwork, type Outcome } from './dhcp-network.ts';
+import type { Plugger } from './drivers/ovs/plugger.ts';
+
+export interface DhcpManagerOptions {
+  /** The agent's state folder (absolute); files of a network are in `dhcp/<network>` below it. */
+  readonly stateDir: string;
+  readonly plugger: Plugger;
+  /** Hears every plan that is not empty, as the lines an operator would type, before it is carried out. */
+  readonly onPlan?: (networkId: string, lines: readonly string[]) => void;
+}
+
+/** Networks that are worked on at once: each waits mostly for programs. */
+const AT_ONCE = 4;
+
+export class DhcpManager implements Manager {
+  readonly #root: string;
+  readonly #plugger: Plugger;
+  readonly #onPlan: (networkId: string, lines: readonly string[]) => void;
+  readonly #networks = new Map<string, DhcpNetwork>();
+  /** Keys that await a report, by network. */
+  #dirty = new Map<string, Set<string>>();
+  /** The last report of each item: its reason, or '' when it is served. */
+  readonly #reported = new Map<string, string>();
+  /** dnsmasq processes seen at the last look, by folder. */
+  #pids: Map<string, number[]> | undefined;
+  /** Removed keys whose network could not be removed. */
+  readonly #failedRemovals = new Map<string, ReadonlySet<string>>();
+  #checkDue = false;
+  #sweepDue = false;
+  /** The apply under way: one after the other. */
+  #work: Promise<unknown> = Promise.resolve();
+
+  constructor(options: DhcpManagerOptions) {
+    this.#root = join(options.stateDir, 'dhcp');
+    this.#plugger = options.plugger;
+    this.#onPlan = options.onPlan ?? (() => {});
+  }
+
+  /** Records what changed; nothing happens before `apply`. Items of other types are ignored. */
+  update(upserts: readonly Item[], removals: readonly string[]): void {
+    for (const item of upserts) {
+      if (item.type !== 'dhcp-server' && item.type !== 'dhcp-host') continue;
+      const network = this.#network(item.network_id);
+      if (item.type === 'dhcp-server') network.server = item;
+      else network.hosts.set(item.port_id, item);
+      this.#markDirty(item.network_id, keyOf(item));
+    }
+    for (const key of removals) {
+      const [type, networkId, portId] = key.split('/');
+      if ((type !== 'dhcp-server' && type !== 'dhcp-host') || networkId === undefined) continue;
+      const network = this.#network(networkId);
+      if (type === 'dhcp-server') network.server = undefined;
+      else network.hosts.delete(portId ?? '');
+      this.#markDirty(networkId, key);
+    }
+  }
+
+  /**
+   * Realises what changed since the last call, and what `inSync` and `check` asked for. Reports each changed item, and each other one
+   * whose outcome is new. Never throws: a network that fails is reported with its reason, alone, and tried again by the next change of
+   * it and after the next `check`.
+   */
+  apply(): Promise<ItemReport[]> {
+    const result = this.#work.then(() => this.#applyNow());
+    this.#work = result.catch(() => {});
+    return result;
+  }
+
+  /** From the next `apply` on, DHCP servers on this host that no `update` has named are removed. */
+  inSync(): void {
+    this.#sweepDue = true;
+  }
+
+  /** The next `apply` believes nothing: it reads everything again and repairs what differs. */
+  async check(): Promise<void> {
+    this.#checkDue = true;
+  }
+
+  async #applyNow(): Promise<ItemReport[]> {
+    const dirty = this.#dirty;
+    this.#dirty = new Map();
+    if (this.#checkDue) {
+      this.#checkDue = false;
+      this.#pids = undefined;
+      for (const [networkId, network] of this.#networks) {
+        network.distrust();
+        dirty.set(networkId, new Set([...(dirty.get(networkId) ?? []), ...(this.#failedRemovals.get(networkId) ?? [])]));
+      }
+    }
+    const reports = dirty.size > 0 ? await this.#realise(dirty) : [];
+    if (this.#sweepDue) {
+      this.#sweepDue = false;
+      await this.#sweep();
+    }
+    return reports;
+  }
+
+  async #sweep(): Promise<void> {
+    this.#pids = undefined;
+    const pids = await this.#seenPids();
+    const folders = [...(await readFolders(this.#root)), ...pids.keys()].map((folder) => basename(folder));
+    const namespaces = (await readNamespaceNames()).flatMap((name) => networkOfNamespace(name) ?? []);
+    for (const networkId of new Set([...folders, ...namespaces])) {
+      if (!isPlainId(networkId) || this.#networks.has(networkId)) continue;
+      // One that cannot be removed stays for the next agent's sweep; its neighbours go.
+      await this.#newNetwork(networkId).remove(this.#pidsOf(networkId))
+        .catch((error: Error) => this.#onPlan(networkId, [`# leftover stays: ${error.message}`]));
+    }
+  }
+
+  async #realise(dirty: Map<string, Set<string>>): Promise<ItemReport[]> {
+    if (dirty.size === 0) return [];
+    await this.#seenPids();
+    const reports: ItemReport[] = [];
+    const queue = dirty.entries();
+    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+      for (const [networkId, keys] of queue) reports.push(...(await this.#realiseNetwork(networkId, keys)));
+    }));
+    return reports;
+  }
+
+  async #realiseNetwork(networkId: string, keys: ReadonlySet<string>): Promise<ItemReport[]> {
+    const network = this.#network(networkId);
+    // What `update` brings from here on belongs to the next apply.
+    const { server } = network;
+    const hosts = new Map(network.hosts);
+    try {
+      if (server) return this.#report(networkId, keys, hosts, await network.realise(server, hosts, this.#pidsOf(networkId)));
+      if (isPlainId(networkId)) await network.remove(this.#pidsOf(networkId));
+      // What could not be removed stays known, so that `check` tries again.
+      this.#failedRemovals.delete(networkId);
+      if (!network.server && network.hosts.size === 0) this.#networks.delete(networkId);
+      return this.#report(networkId, keys, hosts, undefined);
+    } catch (error) {
+      if (!server) this.#failedRemovals.set(networkId, keys);
+      return this.#report(networkId, keys, hosts, (error as Error).message);
+    }
+  }
+
+  /** `outcome` is why nothing of the network is as it shall be, or what is served; undefined when there is no server any more. */
+  #report(networkId: string, keys: ReadonlySet<string>, hosts: ReadonlyMap<string, DhcpHostItem>, outcome: Outcome | string | undefined): ItemReport[] {
+    const serverKey = `dhcp-server/${networkId}`;
+    const failure = typeof outcome === 'string' ? outcome : undefined;
+    const detail = typeof outcome === 'object' ? outcome : undefined;
+    const reasons = new Map([...keys].map((key) => [key, failure ?? '']));
+    if (detail || failure !== undefined) reasons.set(serverKey, failure ?? detail?.server ?? '');
+    for (const portId of hosts.keys()) {
+      const reason = detail ? detail.hosts.get(portId) ?? '' : failure ?? 'this host runs no DHCP server for the network';
+      reasons.set(`dhcp-host/${networkId}/${portId}`, reason);
+    }
+    const changedAgain = this.#dirty.get(networkId);
+    return [...reasons].flatMap(([key, reason]): ItemReport[] => {
+      if (changedAgain?.has(key) || (!keys.has(key) && this.#reported.get(key) === reason)) return [];
+      this.#reported.set(key, reason);
+      if (reason === '' && !this.#isKnown(networkId, key)) this.#reported.delete(key);
+      return [reason === '' ? { key, ok: true } : { key, ok: false, reason }];
+    });
+  }
+
+  #isKnown(networkId: string, key: string): boolean {
+    const network = this.#networks.get(networkId);
+    const portId = key.split('/')[2];
+    return network !== undefined && (portId === undefined ? network.server !== undefined : network.hosts.has(portId));
+  }
+
+  #markDirty(networkId: string, key: string): void {
+    const keys = this.#dirty.get(networkId) ?? new Set();
+    this.#dirty.set(networkId, keys.add(key));
+  }
+
+  #network(networkId: string): DhcpNetwork {
+    const network = this.#networks.get(networkId) ?? this.#newNetwork(networkId);
+    this.#networks.set(networkId, network);
+    return network;
+  }
+
+  #newNetwork(networkId: string): DhcpNetwork {
+    return new DhcpNetwork(networkId, join(this.#root, networkId), this.#plugger, (lines) => {
+      if (lines.length > 0) this.#onPlan(networkId, lines);
+    });
+  }
+
+  async #seenPids(): Promise<ReadonlyMap<string, number[]>> {
+    this.#pids ??= new Map([...(await findProcesses(this.#root))].map(([folder, processes]) => [folder, processes.map(({ pid }) => pid)]));
+    return this.#pids;
+  }
+
+  #pidsOf(networkId: string): number[] {
+    return this.#pids?.get(join(this.#root, networkId)) ?? [];
+  }
+}

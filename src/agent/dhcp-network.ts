@@ -1,0 +1,158 @@
+/** One network's DHCP server on this host: namespace, link, dnsmasq, and the way from what is there to what shall be. */
+import { rm } from 'node:fs/promises';
+import type { DhcpHostItem, DhcpServerItem } from '#hoststate/dhcp.ts';
+import { ipBatch } from '#agent/drivers/command.ts';
+import {
+  applyDnsmasq, optionRefusal, readDnsmasq, readLeases, runningProcesses, stopProcess, userFor,
+} from '#agent/drivers/dnsmasq/apply.ts';
+import { type DesiredDnsmasq, desiredDnsmasq, serverRefusal } from '#agent/drivers/dnsmasq/desired.ts';
+import { type HostEntry, hostEntry } from '#agent/drivers/dnsmasq/hosts.ts';
+import { portOptionLine } from '#agent/drivers/dnsmasq/options.ts';
+import { readProcess } from '#agent/drivers/dnsmasq/owned.ts';
+import { type FoundDnsmasq, planDnsmasq, printDnsmasqPlan } from '#agent/drivers/dnsmasq/plan.ts';
+import { applyLink } from '#agent/drivers/link/apply.ts';
+import { desiredLink } from '#agent/drivers/link/desired.ts';
+import { readDeviceNames, readInside, readOutside } from '#agent/drivers/link/parse.ts';
+import { NAMESPACE_SYSCTLS, planLink, printLinkPlan } from '#agent/drivers/link/plan.ts';
+import { dhcpNamespace } from '#agent/drivers/netns/owned.ts';
+import { readNamespace } from '#agent/drivers/netns/parse.ts';
+import { planNamespace, planNamespaceRemoval } from '#agent/drivers/netns/plan.ts';
+import type { Plugger } from '#agent/drivers/ovs/plugger.ts';
+
+/** What of a network is served after `realise`: reasons of what is not. */
+export interface Outcome {
+  readonly server: string | undefined;
+  /** By port id. */
+  readonly hosts: ReadonlyMap<string, string>;
+}
+
+const REFUSALS_KEPT = 1_000;
+
+export class DhcpNetwork {
+  server: DhcpServerItem | undefined;
+  readonly hosts = new Map<string, DhcpHostItem>();
+
+  readonly #folder: string;
+  readonly #namespace: string;
+  readonly #plugger: Plugger;
+  readonly #onPlan: (lines: readonly string[]) => void;
+  /** dnsmasq's judgement of option lines, which costs a program start each. */
+  readonly #refusals = new Map<string, string | undefined>();
+  /** Rendered clients, good for `#entriesServer`. */
+  readonly #entries = new Map<string, HostEntry>();
+  #entriesServer: DhcpServerItem | undefined;
+  /** The mirror: what is known to be there. Undefined: read everything first. */
+  #link: string | undefined;
+  #dnsmasq: FoundDnsmasq | undefined;
+
+  constructor(networkId: string, folder: string, plugger: Plugger, onPlan: (lines: readonly string[]) => void) {
+    this.#folder = folder;
+    this.#namespace = dhcpNamespace(networkId);
+    this.#plugger = plugger;
+    this.#onPlan = onPlan;
+  }
+
+  /** The next `realise` believes nothing and reads namespace, link, files and process again. */
+  distrust(): void {
+    this.#link = undefined;
+    this.#dnsmasq = undefined;
+  }
+
+  /**
+   * Makes true what `server` and `hosts` (by port id) say. Throws when the network as such cannot be served; then nothing that served before has been
+   * taken away on purpose, and the next call begins with a reading. `pids` are processes seen of this network.
+   */
+  async realise(server: DhcpServerItem, hosts: ReadonlyMap<string, DhcpHostItem>, pids: readonly number[]): Promise<Outcome> {
+    const refusal = serverRefusal(server);
+    if (refusal !== undefined) throw new Error(refusal);
+    try {
+      await this.#renderHosts(server, hosts);
+      const desired = desiredDnsmasq(this.#folder, server, this.#entries.values(), await userFor(this.#folder));
+      const plugs = await this.#realiseLink(server);
+      await this.#realiseDnsmasq(server, desired, pids);
+      if (plugs) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
+      return { server: desired.reasons.join('; ') || undefined, hosts: desired.hostReasons };
+    } catch (error) {
+      this.distrust();
+      throw error;
+    }
+  }
+
+  /** Removes process, link, namespace and files, whatever of them is there. */
+  async remove(pids: readonly number[]): Promise<void> {
+    this.distrust();
+    const lines: string[] = [];
+    for (const { pid } of await runningProcesses(this.#folder, pids)) {
+      await stopProcess(pid, this.#folder);
+      lines.push(`stop dnsmasq ${pid}`);
+    }
+    const namespace = await readNamespace(this.#namespace);
+    if (namespace === 'namespace') {
+      for (const device of await readDeviceNames(this.#namespace)) {
+        await this.#plugger.unplug(device);
+        // With the namespace the pair would go too, but only some time later.
+        await ipBatch([`link del ${device}`], this.#namespace);
+        lines.push(`ip -n ${this.#namespace} link del ${device}`);
+      }
+    }
+    const removal = planNamespaceRemoval(this.#namespace, namespace);
+    await ipBatch(removal);
+    await rm(this.#folder, { recursive: true, force: true });
+    this.#onPlan([...lines, ...removal.map((line) => `ip ${line}`)]);
+  }
+
+  /** Renders clients that are new or changed. */
+  async #renderHosts(server: DhcpServerItem, hosts: ReadonlyMap<string, DhcpHostItem>): Promise<void> {
+    if (this.#entriesServer !== server) this.#entries.clear();
+    this.#entriesServer = server;
+    if (this.#refusals.size > REFUSALS_KEPT) this.#refusals.clear();
+    for (const portId of this.#entries.keys()) if (!hosts.has(portId)) this.#entries.delete(portId);
+    for (const [portId, host] of hosts) {
+      if (this.#entries.get(portId)?.item === host) continue;
+      await this.#judgeOptions(host);
+      this.#entries.set(portId, hostEntry(server, host, (line) => this.#refusals.get(line)));
+    }
+  }
+
+  async #judgeOptions(host: DhcpHostItem): Promise<void> {
+    for (const option of host.options) {
+      const line = portOptionLine(host, option);
+      if (line !== undefined && !this.#refusals.has(line)) this.#refusals.set(line, await optionRefusal(line));
+    }
+  }
+
+  /** True when the link has to be plugged, because it is new or nobody knows. */
+  async #realiseLink(server: DhcpServerItem): Promise<boolean> {
+    const desired = desiredLink(server);
+    const text = JSON.stringify([desired, server.port_id]);
+    if (this.#link === text) return false;
+
+    const namespaceLines = planNamespace(this.#namespace, await readNamespace(this.#namespace));
+    await ipBatch(namespaceLines);
+    const names = NAMESPACE_SYSCTLS.map((setting) => setting.slice(0, setting.indexOf('=')));
+    const plan = planLink(desired, await readInside(this.#namespace, desired.device, names), await readOutside(desired.device));
+    this.#onPlan([...namespaceLines.map((line) => `ip ${line}`), ...printLinkPlan(desired, plan)]);
+    // A port keeps the device that it once opened: a new one of the same name passes nothing until the old is forgotten (trap 14).
+    for (const device of new Set([...plan.removesDevices, ...(plan.creates ? [desired.device] : [])])) await this.#plugger.unplug(device);
+    await applyLink(desired, plan);
+    this.#link = text;
+    return true;
+  }
+
+  async #realiseDnsmasq(server: DhcpServerItem, desired: DesiredDnsmasq, pids: readonly number[]): Promise<void> {
+    const found = await this.#findDnsmasq(pids);
+    const plan = planDnsmasq(desired, found);
+    const lines = printDnsmasqPlan(desired, plan);
+    this.#onPlan(lines);
+    const process = lines.length === 0 ? found.process : await applyDnsmasq(desired, plan, found, this.#namespace, server.device);
+    this.#dnsmasq = { process, files: desired.files, unfinished: undefined, leases: found.leases };
+  }
+
+  /** From the mirror, but for what changes without us: whether the process lives, and the leases. */
+  async #findDnsmasq(pids: readonly number[]): Promise<FoundDnsmasq> {
+    const mirror = this.#dnsmasq;
+    if (!mirror?.process) return readDnsmasq(this.#folder, pids);
+    const process = await readProcess(mirror.process.pid, this.#folder);
+    return { ...mirror, process: process ?? null, leases: await readLeases(this.#folder) };
+  }
+}
