@@ -19,10 +19,16 @@ export interface ListQuery {
 export class Table<R extends Resource> {
   readonly resource: R;
   readonly #columns: readonly { name: string; column: string; type: string }[];
+  /**
+   * Copied for every object: V8 keeps a copy's properties in slots, while an object that grows by computed names ends
+   * as a hash table, four times slower to fill and to print (a list of 2,000 ports notices).
+   */
+  readonly #empty: Row;
 
   constructor(resource: R) {
     this.resource = resource;
     this.#columns = Object.entries(resource.attributes).filter(([, a]) => a.stored).map(([name, a]) => ({ name, column: columnOf(name), type: a.kind.column }));
+    this.#empty = JSON.parse(JSON.stringify(Object.fromEntries(this.#columns.map(({ name }) => [name, null]))));
   }
 
   get name(): string {
@@ -90,7 +96,7 @@ export class Table<R extends Resource> {
   }
 
   fromRow(row: Row): Held<R> {
-    const object: Row = {};
+    const object: Row = { ...this.#empty };
     for (const { name, column, type } of this.#columns) {
       const value = row[column];
       if (value === null || value === undefined) object[name] = null;
