@@ -35,7 +35,8 @@ export interface ContainerDriverOptions {
 /** More than a guest of a test cloud needs, and few enough that a fork bomb hurts only itself. */
 const MOST_PROCESSES = 512;
 const SCRIPTS = join(import.meta.dirname, 'host');
-const PRIVATE_MOUNTS = ['--mount', '--propagation', 'private', '--', 'sh'];
+/** A mount namespace of its own, and busybox's shell in it: static, and its applets need no exec. */
+const PRIVATE_MOUNTS = ['unshare', '--mount', '--propagation', 'private', 'busybox', 'sh'];
 
 export class ContainerDriver implements InstanceDriver {
   readonly #stateDir: string;
@@ -83,7 +84,7 @@ export class ContainerDriver implements InstanceDriver {
         String(cgroups.length), ...cgroups, ...made.nics.map(plugArgument),
       ];
       try {
-        await runOk('unshare', [...PRIVATE_MOUNTS, ...script], { detached: true });
+        await runOk('busybox', [...PRIVATE_MOUNTS, ...script], { detached: true });
       } catch (error) {
         await this.#end(directory, item.server_id, made);
         const said = error instanceof RunError ? error.result.stderr.trim() : String(error);
@@ -138,7 +139,7 @@ export class ContainerDriver implements InstanceDriver {
     if (guest === undefined || guest.waiting) throw new InstanceError('not_running', `server ${server_id} does not run on this host`);
     const cgroups = await this.#cgroups.directories(server_id);
     const script = [join(SCRIPTS, 'exec.sh'), this.#crunRoot, server_id, String(cgroups.length), ...cgroups];
-    return ['unshare', ...PRIVATE_MOUNTS, ...script, ...(options.tty === true ? ['--tty'] : []), '--', ...argv];
+    return ['busybox', ...PRIVATE_MOUNTS, ...script, ...(options.tty === true ? ['--tty'] : []), '--', ...argv];
   }
 
   addNic(server_id: string, nic: InstanceNic): Promise<void> {
@@ -152,7 +153,7 @@ export class ContainerDriver implements InstanceDriver {
       if (known === undefined) await directory.write({ ...record, nics: [...record.nics, plugged] });
       if (guest === undefined || (known !== undefined && devices.has(nic.device))) return;
       if (devices.has(nic.device)) await run('ip', ['link', 'delete', nic.device]);
-      await runOk('sh', [join(SCRIPTS, 'plug.sh'), String(guest.pid), plugArgument(plugged)]);
+      await runOk('busybox', ['sh', join(SCRIPTS, 'plug.sh'), String(guest.pid), plugArgument(plugged)]);
       if (!guest.waiting) await this.#inGuest(server_id, 'nic-up', plugged.guest_device);
     });
   }
@@ -190,7 +191,7 @@ export class ContainerDriver implements InstanceDriver {
     if (guest !== undefined && !guest.waiting) await this.#terminate(guest);
     const devices = await presentDevices();
     const taps = (record?.nics ?? []).map((nic) => nic.device).filter((device) => devices.has(device));
-    await runOk('sh', [join(SCRIPTS, 'destroy.sh'), directory.path, this.#crunRoot, server_id, ...taps]);
+    await runOk('busybox', ['sh', join(SCRIPTS, 'destroy.sh'), directory.path, this.#crunRoot, server_id, ...taps]);
     if (guest !== undefined) await untilGone(guest, 5000);
   }
 

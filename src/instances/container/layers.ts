@@ -51,7 +51,7 @@ export class Layers {
       }, async (building) => lchown(join(building, 'home/cirros'), USER_SHIFT + 1000, USER_SHIFT + 1000));
     }
     const file = await this.#imagePath(image);
-    if (file === undefined) throw new InstanceError('image_not_found', `image ${image} is not on this host`);
+    if (file === undefined || !(await exists(file))) throw new InstanceError('image_not_found', `image ${image} is not on this host`);
     return this.#layer(`image-${image.replaceAll(/[^A-Za-z0-9-]/g, '_')}`, (building) => unpack(file, image, building));
   }
 
