@@ -38,7 +38,7 @@ const wake = (): void => agent.wake();
 
 const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, log: note });
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
-const dhcp = new DhcpManager({ stateDir: state, plugger: { plug: ({ device, port_id, mac }) => plugger.plug({ device, port_id, mac_address: mac }), unplug: plugger.unplug } });
+const dhcp = new DhcpManager({ stateDir: state, plugger });
 const dhcpManager: Manager = {
   update: (upserts, removals) => dhcp.update(upserts.filter((item) => item.type === 'dhcp-server' || item.type === 'dhcp-host'), removals),
   apply: () => dhcp.apply(),

@@ -93,6 +93,11 @@ export class World {
     return this.#rows[table].values();
   }
 
+  /** Every row there is, by table and id. */
+  keys(): { table: TableName; id: string }[] {
+    return (Object.keys(this.#rows) as TableName[]).flatMap((table) => [...this.#rows[table].keys()].map((id) => ({ table, id })));
+  }
+
   put<T extends TableName>(table: T, row: Tables[T]): void {
     this.remove(table, row.id);
     this.#rows[table].set(row.id, row);
