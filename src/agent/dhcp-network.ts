@@ -41,6 +41,7 @@ export class DhcpNetwork {
   /** Rendered clients, good for `#entriesServer`. */
   readonly #entries = new Map<string, HostEntry>();
   #entriesServer: DhcpServerItem | undefined;
+  #user: Promise<string | undefined> | undefined;
   /** The mirror: what is known to be there. Undefined: read everything first. */
   #link: string | undefined;
   #dnsmasq: FoundDnsmasq | undefined;
@@ -54,6 +55,7 @@ export class DhcpNetwork {
 
   /** The next `realise` believes nothing and reads namespace, link, files and process again. */
   distrust(): void {
+    this.#user = undefined;
     this.#link = undefined;
     this.#dnsmasq = undefined;
   }
@@ -67,7 +69,7 @@ export class DhcpNetwork {
     if (refusal !== undefined) throw new Error(refusal);
     try {
       await this.#renderHosts(server, hosts);
-      const desired = desiredDnsmasq(this.#folder, server, this.#entries.values(), await userFor(this.#folder));
+      const desired = desiredDnsmasq(this.#folder, server, this.#entries.values(), await this.#dnsmasqUser());
       const plugs = await this.#realiseLink(server);
       await this.#realiseDnsmasq(server, desired, pids);
       if (plugs) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
@@ -121,6 +123,10 @@ export class DhcpNetwork {
     }
   }
 
+  #dnsmasqUser(): Promise<string | undefined> {
+    return (this.#user ??= userFor(this.#folder));
+  }
+
   /** True when the link has to be plugged, because it is new or nobody knows. */
   async #realiseLink(server: DhcpServerItem): Promise<boolean> {
     const desired = desiredLink(server);
@@ -145,14 +151,14 @@ export class DhcpNetwork {
     const lines = printDnsmasqPlan(desired, plan);
     this.#onPlan(lines);
     const process = lines.length === 0 ? found.process : await applyDnsmasq(desired, plan, found, this.#namespace, server.device);
-    this.#dnsmasq = { process, files: desired.files, unfinished: undefined, leases: found.leases };
+    this.#dnsmasq = { process: process && { ...process, elsewhere: false }, files: desired.files, unfinished: undefined, leases: found.leases };
   }
 
   /** From the mirror, but for what changes without us: whether the process lives, and the leases. */
   async #findDnsmasq(pids: readonly number[]): Promise<FoundDnsmasq> {
     const mirror = this.#dnsmasq;
-    if (!mirror?.process) return readDnsmasq(this.#folder, pids);
+    if (!mirror?.process) return readDnsmasq(this.#folder, this.#namespace, pids);
     const process = await readProcess(mirror.process.pid, this.#folder);
-    return { ...mirror, process: process ?? null, leases: await readLeases(this.#folder) };
+    return { ...mirror, process: process ? { ...process, elsewhere: false } : null, leases: await readLeases(this.#folder) };
   }
 }

@@ -76,9 +76,10 @@ export class Client {
     const file = `${this.#folder}/${this.#name}`;
     await writeFile(`${file}.sh`, '#!/bin/sh\n[ "$reason" = BOUND6 ] && echo "$new_ip6_address $new_dhcp6_name_servers" >"$RESULT"\nexit 0\n');
     await chmod(`${file}.sh`, 0o755);
-    await rm(`${file}.result`, { force: true });
+    // A lease file of before would make the client insist on its old address.
+    for (const old of ['result', 'leases']) await rm(`${file}.${old}`, { force: true });
     // -1 ends with an address; without one it would go on asking.
-    await execute('timeout', [String(seconds), 'ip', 'netns', 'exec', this.#name, 'dhclient', '-6', '-1', '-cf', '/dev/null', '-e', `RESULT=${file}.result`, '-sf', `${file}.sh`, '-lf', `${file}.leases`, '-pf', `${file}.pid`, 'eth0']).catch(() => {});
+    await execute('timeout', [String(seconds), 'ip', 'netns', 'exec', this.#name, 'dhclient', '-6', '-1', '-D', 'LL', '-cf', '/dev/null', '-e', `RESULT=${file}.result`, '-sf', `${file}.sh`, '-lf', `${file}.leases`, '-pf', `${file}.pid`, 'eth0']).catch(() => {});
     await sh('[ ! -e "$1" ] || kill "$(cat "$1")" 2>/dev/null || true', `${file}.pid`);
     const [address, dns] = (await sh('cat "$1" 2>/dev/null || true', `${file}.result`)).trim().split(' ');
     return address ? { address, dns: dns ?? '' } : {};

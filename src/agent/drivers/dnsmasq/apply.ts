@@ -18,15 +18,20 @@ const PATIENCE = 1_000;
 const MOST_RELEASES = 16;
 
 /**
- * Reads the whole folder. The process is the one that the pid file names, else the first of `pids` (what else was seen of this folder);
+ * Reads the whole folder; `namespace` exists. The process is the one that the pid file names, else the first of `pids` (what else was seen of this folder);
  * a second one is ended.
  */
-export async function readDnsmasq(folder: string, pids: readonly number[]): Promise<FoundDnsmasq> {
+export async function readDnsmasq(folder: string, namespace: string, pids: readonly number[]): Promise<FoundDnsmasq> {
   const texts = await Promise.all(READ_FILES.map((name) => readText(join(folder, name))));
   const files = Object.fromEntries(READ_FILES.map((name, index) => [name, texts[index]])) as Partial<ReadFiles>;
   const [serving, ...others] = await runningProcesses(folder, pids);
   for (const other of others) await stopProcess(other.pid, folder);
-  return { process: serving ?? null, files, unfinished: await readText(join(folder, UNFINISHED)), leases: await readLeases(folder) };
+  return {
+    process: serving ? { ...serving, elsewhere: await isElsewhere(serving.pid, namespace) } : null,
+    files,
+    unfinished: await readText(join(folder, UNFINISHED)),
+    leases: await readLeases(folder),
+  };
 }
 
 /** Which of `pids`, and of what the pid file says before them, are dnsmasq processes of `folder`. */
@@ -34,6 +39,12 @@ export async function runningProcesses(folder: string, pids: readonly number[]):
   const recorded = Number(await readText(join(folder, 'pid')));
   const candidates = [...new Set([...(recorded > 0 ? [recorded] : []), ...pids])];
   return (await Promise.all(candidates.map((pid) => readProcess(pid, folder)))).filter((found) => found !== undefined);
+}
+
+/** True when a process is not in the namespace that bears this name now: a namespace lives on without its name. */
+async function isElsewhere(pid: number, namespace: string): Promise<boolean> {
+  const [own, named] = await Promise.all([stat(`/proc/${pid}/ns/net`), stat(`/run/netns/${namespace}`)]);
+  return own.ino !== named.ino || own.dev !== named.dev;
 }
 
 export async function readLeases(folder: string): Promise<LeaseTable> {
@@ -46,12 +57,14 @@ export async function readLeases(folder: string): Promise<LeaseTable> {
  */
 export async function applyDnsmasq(desired: DesiredDnsmasq, plan: DnsmasqPlan, found: FoundDnsmasq, namespace: string, device: string): Promise<DnsmasqProcess> {
   const { folder } = desired;
-  await mkdir(folder, { recursive: true });
-  await chmod(folder, 0o755);
+  if (plan.action === 'start') {
+    await mkdir(folder, { recursive: true });
+    await chmod(folder, 0o755);
+  }
   if (plan.action !== 'none') await markUnfinished(folder);
-  for (const name of plan.write) await replaceFile(join(folder, name), desired.files[name]);
+  await Promise.all(plan.write.map((name) => replaceFile(join(folder, name), desired.files[name])));
 
-  let serving = found.process;
+  let serving: DnsmasqProcess | null = found.process;
   if (plan.action === 'reload') process.kill(serving!.pid, 'SIGHUP');
   if (serving && (plan.action === 'none' || plan.action === 'reload')) {
     const kept = await releaseLeases(folder, namespace, device, plan.stale, found.leases.serverDuid);

@@ -3,8 +3,8 @@ import { type DesiredDnsmasq, READ_FILES, type ReadFiles } from './desired.ts';
 import { type Lease, type LeaseTable, parseBindings } from './parse.ts';
 
 export interface FoundDnsmasq {
-  /** The process that serves; null when none does. */
-  readonly process: { readonly pid: number; readonly args: readonly string[] } | null;
+  /** The process that serves; null when none does. `elsewhere`: it is in another namespace than the network's. */
+  readonly process: { readonly pid: number; readonly args: readonly string[]; readonly elsewhere: boolean } | null;
   /** What the files hold; undefined where one is missing. */
   readonly files: Partial<ReadFiles>;
   /** The hosts file before a change that was cut short; undefined when the last change was finished. */
@@ -24,7 +24,7 @@ export function planDnsmasq(desired: DesiredDnsmasq, found: FoundDnsmasq): Dnsma
   const write = READ_FILES.filter((name) => found.files[name] !== desired.files[name]);
   const stale = staleLeases(desired, found);
   if (!found.process) return { write, action: 'start', stale };
-  if (!sameArgs(found.process.args, desired.args)) return { write, action: 'restart', stale };
+  if (found.process.elsewhere || !sameArgs(found.process.args, desired.args)) return { write, action: 'restart', stale };
   return { write, action: write.length > 0 || found.unfinished !== undefined ? 'reload' : 'none', stale };
 }
 
