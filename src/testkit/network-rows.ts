@@ -1,7 +1,7 @@
 /** Networks, subnets, agents and contexts as rows, for tests of what happens on them. */
 import type { Context } from '#control/http/context.ts';
+import { resetSubnetPool } from '#control/network/ipam.ts';
 import { newObject } from '#control/network/new-object.ts';
-import { openSubnet } from '#control/network/subnet-addresses.ts';
 import { agent } from '#model/agents.ts';
 import { type Config, loadConfig } from '#model/config.ts';
 import { type Network, network, type Subnet, subnet } from '#model/networks.ts';
@@ -29,7 +29,7 @@ export async function insertNetwork(tx: Tx, given: Partial<Network> = {}): Promi
   return made;
 }
 
-/** A subnet with a gateway at its first address and one allocation pool of the rest, opened for ports. */
+/** A subnet with a gateway at its first address and one allocation pool of the rest, which is free. */
 export async function insertSubnet(tx: Tx, home: Network, cidr: string, given: Partial<Subnet> = {}): Promise<Subnet> {
   const { version, base, prefix } = parseCidr(cidr)!;
   const end = cidrLast({ version, base, prefix }) - (version === 4 ? 1n : 0n);
@@ -39,7 +39,7 @@ export async function insertSubnet(tx: Tx, home: Network, cidr: string, given: P
     enable_dhcp: true, service_types: [], dns_publish_fixed_ip: false, description: '', ...given,
   });
   await new Table(subnet).insert(tx, [made]);
-  await openSubnet(tx, made);
+  await resetSubnetPool(tx, made);
   return made;
 }
 

@@ -6,6 +6,7 @@ import type { Config } from '#model/config.ts';
 import { type Network, type Port, port } from '#model/networks.ts';
 import { Table } from '#store/table.ts';
 import type { Tx } from '#store/store.ts';
+import { aliveSince } from './agents.ts';
 import { hostNumber } from './host-numbers.ts';
 
 const ports = new Table(port);
@@ -23,7 +24,7 @@ export async function bindingFor(tx: Tx, config: Config, network: Network, host:
   if (vnicType !== 'normal') return failed(`host ${host} has no mechanism for vnic_type ${vnicType}`);
   const agent = await tx.db.selectFrom('agents').select(['heartbeat_timestamp', 'configurations']).where('host', '=', host).where('agent_type', '=', 'Open vSwitch agent').executeTakeFirst();
   if (!agent) return failed(`host ${host} has no Open vSwitch agent`);
-  if (!isFresh(agent['heartbeat_timestamp'], tx.now, config.agent_down_time)) return failed(`the Open vSwitch agent of host ${host} is down`);
+  if (agent['heartbeat_timestamp'] < aliveSince(config)) return failed(`the Open vSwitch agent of host ${host} is down`);
   const configurations: Record<string, any> = JSON.parse(agent['configurations'] ?? '{}');
   const unreachable = segmentProblem(network, host, configurations);
   if (unreachable) return failed(unreachable);
@@ -64,9 +65,4 @@ function segmentProblem(network: Network, host: string, configurations: Record<s
   if ((type === 'flat' || type === 'vlan') && !Object.hasOwn(configurations['bridge_mappings'] ?? {}, physnet ?? '')) return `host ${host} has no bridge for physical network ${physnet}`;
   if (type && TUNNEL_TYPES.includes(type) && !(configurations['tunnel_types'] ?? []).includes(type)) return `host ${host} makes no ${type} tunnels`;
   return undefined;
-}
-
-function isFresh(heartbeat: string, now: string, seconds: number): boolean {
-  const time = (text: string): number => Date.parse(`${text.replace(' ', 'T').replace('Z', '')}Z`);
-  return time(now) - time(heartbeat) <= seconds * 1000;
 }

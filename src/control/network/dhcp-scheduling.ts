@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { Config } from '#model/config.ts';
 import { type Network, type Port, port, type Subnet, subnet } from '#model/networks.ts';
-import type { Tx } from '#store/store.ts';
+import type { Reader, Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { isAutoAddress, lockNetwork } from './ipam.ts';
@@ -55,6 +55,15 @@ export async function ensureDhcp(tx: Tx, config: Config, network: Network, hosts
     await tx.db.insertInto('network_dhcp_bindings').values({ network_id: network.id, host, port_id: made!.id }).execute();
     tx.record('network_dhcp_bindings', `${network.id}/${host}`, 'create');
   }
+}
+
+/** The networks that need DHCP and have fewer servers than they should, or one that could not be bound. */
+export async function networksWithoutDhcp(reader: Reader, config: Config): Promise<string[]> {
+  const waiting = new Set((await subnets.list(reader, { filters: { enable_dhcp: [true] } })).filter(needsDhcp).map((one) => one.network_id));
+  const served = await reader.db.selectFrom('network_dhcp_bindings').innerJoin('ports', 'ports.id', 'network_dhcp_bindings.port_id')
+    .select((e) => ['network_dhcp_bindings.network_id', e.fn.countAll<number>().as('n')]).where('ports.binding_vif_type', '=', 'ovs').groupBy('network_dhcp_bindings.network_id').execute();
+  for (const { network_id, n } of served) if (Number(n) >= config.dhcp_agents_per_network) waiting.delete(network_id);
+  return [...waiting];
 }
 
 /** Deletes a network's DHCP ports: before the network is deleted, or when no subnet needs them. */

@@ -5,6 +5,8 @@ import { network, type Port, port } from '#model/networks.ts';
 import { normalizeIp } from '#net/ip.ts';
 import type { Reader } from '#store/store.ts';
 import { Table } from '#store/table.ts';
+import { aliveHosts } from './agents.ts';
+import { ensureDhcp } from './dhcp-scheduling.ts';
 import { createPorts, type NewPort } from './port-create.ts';
 import { ownsNetwork } from './port-policy.ts';
 import { deletePorts, updatePort } from './port-update.ts';
@@ -20,7 +22,12 @@ export function portsRule({ config }: NetworkDeps): Rule<typeof port> {
       if (!context.is_admin && current.project_id !== context.project_id) throw new ApiError('PolicyNotAuthorized', { rule: 'update_port' });
       return updatePort(tx, config, context, current, changes);
     },
-    delete: (tx, _context, current) => deletePorts(tx, [current]),
+    async delete(tx, _context, current) {
+      await deletePorts(tx, [current]);
+      // Its network still needs the server: another port takes its place, as Neutron's agent makes one.
+      const home = current.device_owner === 'network:dhcp' ? await networks.get(tx, current.network_id) : undefined;
+      if (home) await ensureDhcp(tx, config, home, await aliveHosts(tx, config, 'DHCP agent'));
+    },
     present: async (_reader, _context, objects) => objects.map((one) => ({ ...one, dns_assignment: dnsAssignment(config, one), ip_allocation: one.fixed_ips.length > 0 ? 'immediate' : 'none' })),
     // A network's owner sees every port on it, whose ever it is (N-ML2-25).
     visible: (query, context) => query.where((e: any) => e.or([
