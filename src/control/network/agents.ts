@@ -82,7 +82,7 @@ export async function availabilityZones(reader: Reader): Promise<AvailabilityZon
 }
 
 /** The oldest heartbeat of an agent that is alive. */
-function aliveSince(config: Config): string {
+export function aliveSince(config: Config): string {
   return apiTime(new Date(Date.now() - config.agent_down_time * 1000));
 }
 
