@@ -172,7 +172,8 @@ function refuseGroup(body: Record<string, unknown>): void {
 
 /** A reference is an id or a link that ends in one. */
 function lastSegment(given: unknown, name: string): string {
-  if (typeof given !== 'string' && typeof given !== 'number') throw new ApiError('badRequest', { reason: `Invalid input for field/attribute ${name}.` });
+  // PostgreSQL takes no NUL in a text.
+  if ((typeof given !== 'string' && typeof given !== 'number') || String(given).includes('\0')) throw new ApiError('badRequest', { reason: `Invalid input for field/attribute ${name}.` });
   return String(given).split('/').at(-1)!;
 }
 

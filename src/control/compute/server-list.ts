@@ -3,7 +3,6 @@ import { sql } from 'kysely';
 import type { Server } from '#model/compute.ts';
 import { ApiError } from '#model/errors.ts';
 import type { Reader } from '#store/store.ts';
-import type { ListQuery } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { flagOf, limitOf, type Query, valueOf, valuesOf } from './body.ts';
 import { mustBeAdmin } from './policy.ts';
@@ -11,6 +10,7 @@ import { servers } from './servers.ts';
 
 type Filters = Record<string, readonly unknown[]>;
 type Narrow = (query: any) => any;
+type Sort = readonly { readonly key: string; readonly dir: 'asc' | 'desc' }[];
 
 /** One page of the servers that the token may see and the query asks for, and whether more follow. */
 export async function listServers(reader: Reader, context: Context, query: Query, detail: boolean): Promise<{ page: Server[]; more: boolean }> {
@@ -28,7 +28,8 @@ export async function listServers(reader: Reader, context: Context, query: Query
   if (marker !== undefined && marker !== '') narrowings.push(await behind(reader, filters, marker, sort));
   const limit = limitOf(query);
   if (limit === 0) return { page: [], more: false };
-  const found = await servers.list(reader, { filters, sort, limit: limit + 1, where: (select) => narrowings.reduce((narrowed, narrow) => narrow(narrowed), select) });
+  narrowings.push((select) => sort.reduce((ordered, { key, dir }) => ordered.orderBy(comparable(key), dir), select));
+  const found = await servers.list(reader, { filters, limit: limit + 1, where: (select) => narrowings.reduce((narrowed, narrow) => narrow(narrowed), select) });
   return { page: found.slice(0, limit), more: found.length > limit };
 }
 
@@ -90,7 +91,7 @@ const SORT_KEYS = new Map([
 ]);
 
 /** The sort of the query, made total by the id; newest first without one. */
-function sorting(query: Query): NonNullable<ListQuery['sort']> {
+function sorting(query: Query): Sort {
   const keys = valuesOf(query, 'sort_key');
   const dirs = valuesOf(query, 'sort_dir');
   const sort = (keys.length > 0 ? keys : ['created_at']).map((name, i) => {
@@ -104,18 +105,22 @@ function sorting(query: Query): NonNullable<ListQuery['sort']> {
 }
 
 /** What sorts after the marker; 400 for a marker that the token may not see. */
-async function behind(reader: Reader, filters: Filters, marker: string, sort: NonNullable<ListQuery['sort']>): Promise<Narrow> {
+async function behind(reader: Reader, filters: Filters, marker: string, sort: Sort): Promise<Narrow> {
   const found = await servers.get(reader, marker) as Record<string, any> | undefined;
   if (!found || (filters['project_id'] && !filters['project_id'].includes(found['project_id']))) throw new ApiError('badRequest', { reason: `marker [${marker}] not found` });
-  // NULLs sort first on one engine and last on the other: as '' they take part in the comparison on both.
-  const comparable = sort.map(({ key, dir }) => ({ column: sql`coalesce(${sql.ref(`servers.${key}`)}, ${emptyOf(key)})`, dir, value: storedOf(found[key], key) }));
-  return (select) => select.where((eb: any) => eb.or(comparable.map(({ column, dir, value }, i) =>
-    eb.and([...comparable.slice(0, i).map((before) => sql<boolean>`${before.column} = ${before.value}`), sql<boolean>`${column} ${sql.raw(dir === 'asc' ? '>' : '<')} ${value}`]))));
+  const value = (key: string): unknown => (NUMBERS.has(key) ? Number(found[key]) : found[key] ?? '');
+  return (select) => select.where((eb: any) => eb.or(sort.map(({ key, dir }, i) => eb.and([
+    ...sort.slice(0, i).map((before) => sql<boolean>`${comparable(before.key)} = ${value(before.key)}`),
+    sql<boolean>`${comparable(key)} ${sql.raw(dir === 'asc' ? '>' : '<')} ${value(key)}`,
+  ]))));
 }
 
 const NUMBERS = new Set(['launch_index', 'config_drive']);
-const emptyOf = (key: string) => (NUMBERS.has(key) ? sql.lit(0) : sql.lit(''));
-const storedOf = (value: unknown, key: string): unknown => (NUMBERS.has(key) ? Number(value) : value ?? '');
+
+/** NULLs sort first on one engine and last on the other: as '' they sort alike, and take part in comparisons. */
+function comparable(key: string) {
+  return NUMBERS.has(key) || key === 'id' || key === 'created_at' ? sql.ref(`servers.${key}`) : sql`coalesce(${sql.ref(`servers.${key}`)}, '')`;
+}
 
 function timeOf(given: string): string {
   const time = new Date(/[zZ]|[+-][0-9]{2}:?[0-9]{2}$/.test(given) ? given : `${given}Z`);

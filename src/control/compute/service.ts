@@ -1,5 +1,5 @@
 /** The Compute service (Nova v2.1) at /compute. */
-import type { ApiError } from '#model/errors.ts';
+import { ApiError } from '#model/errors.ts';
 import { requireToken, type Service } from '../http/frame.ts';
 import type { Deps } from './deps.ts';
 import { flavorRoutes } from './flavors.ts';
@@ -29,6 +29,10 @@ export function computeService(deps: Deps): Service {
         api.decorateRequest('microversion', 1);
         api.addHook('onRequest', requireToken(deps.authenticator, `${deps.publicEndpoint}/identity`));
         api.addHook('onRequest', negotiate);
+        api.addHook('onRequest', async (request) => {
+          // No id or name holds a NUL, and PostgreSQL would refuse it as an error of ours.
+          if (request.url.includes('%00')) throw new ApiError('badRequest', { reason: 'The URL holds a NUL character.' });
+        });
         for (const routes of [flavorRoutes, keypairRoutes, serverRoutes, actionRoutes, interfaceRoutes, metadataRoutes, hostRoutes, limitRoutes]) routes(api, deps);
       }, { prefix: '/v2.1' });
     },

@@ -98,7 +98,7 @@ function readOwner(context: Context, given: unknown): string | null {
 }
 
 function checkName(name: string): string {
-  if (name.length > 255 || name === '' || name === '__proto__') throw new ApiError('badRequest', { reason: `Invalid property name '${name.slice(0, 60)}'` });
+  if (name.length > 255 || name === '' || name === '__proto__' || name.includes('\0')) throw new ApiError('badRequest', { reason: `Invalid property name '${name.slice(0, 60)}'` });
   return name;
 }
 

@@ -50,6 +50,10 @@ export function imageService({ store, authenticator, publicEndpoint, stateDir }:
       versionRoutes(app, `${publicEndpoint}/image`);
       void app.register(async (api) => {
         api.addHook('onRequest', requireToken(authenticator, `${publicEndpoint}/identity`));
+        api.addHook('onRequest', async (request) => {
+          // No id or name holds a NUL, and PostgreSQL would refuse it as an error of ours.
+          if (request.url.includes('%00')) throw new ApiError('badRequest', { reason: 'The URL holds a NUL character.' });
+        });
         api.get('/schemas/image', async () => imageSchema());
         api.get('/schemas/images', async () => imagesSchema());
         imageRoutes(api, store, files);
