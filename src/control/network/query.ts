@@ -50,7 +50,7 @@ export class ListQueryParser {
     }
     if ('updated_at' in attributes) this.#filters.set('changed_since', changedSince(`${collection}.updated_at`));
     if ('tags' in attributes) for (const [name, filter] of Object.entries(TAG_FILTERS)) this.#filters.set(name, (query, values) => filter(query, `${collection}.tags`, values));
-    for (const [name, filter] of Object.entries(rule.filters ?? {})) this.#filters.set(name, filter);
+    for (const [name, filter] of Object.entries(rule.filters ?? {})) this.#filters.set(name, (query, given) => described(name, () => filter(query, given)));
   }
 
   /** Throws ApiError: HTTPBadRequest for an unknown filter, a bad sort key or value; BadRequest for a bad limit. */
@@ -122,9 +122,13 @@ function columnFilter(column: string, name: string, attribute: Attribute<any>): 
 function filterValue(name: string, attribute: Attribute<any>, value: string): unknown {
   if (value.includes('\0')) throw invalidInput(name, 'the text holds a NUL character');
   if (attribute.kind.column === 'text') return (attribute.kind === macAddress ? parseMac(value) : /_ip$|ip_address$/.test(name) ? normalizeIp(value) : undefined) ?? value;
+  const converted = described(name, () => attribute.kind.convert(value));
+  return typeof converted === 'boolean' ? Number(converted) : converted;
+}
+
+function described<T>(name: string, convert: () => T): T {
   try {
-    const converted = attribute.kind.convert(value);
-    return typeof converted === 'boolean' ? Number(converted) : converted;
+    return convert();
   } catch (error) {
     if (error instanceof InvalidValue) throw invalidInput(name, error.message);
     throw error;

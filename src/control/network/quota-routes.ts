@@ -40,24 +40,26 @@ export function quotaRoutes(app: FastifyInstance, store: Store, config: Config):
     });
   }
   app.put(`${url}/:project`, async (request) => {
-    const { context, params } = request as ProjectRequest;
+    const { context } = request as ProjectRequest;
+    const project = named(request as ProjectRequest);
     const { limits, force } = givenLimits(request.body);
     requireAdmin(context, 'update_quota');
     const quota = await store.write(async (tx) => {
       for (const [resource, limit] of Object.entries(limits) as [QuotaResource, number][]) {
-        const used = limit < 0 || force ? 0 : await usage(tx, params.project, resource);
+        const used = limit < 0 || force ? 0 : await usage(tx, project, resource);
         if (used > limit && limit >= 0) throw bad(`Quota limit ${limit} for ${resource} must be greater than or equal to already used ${used}`);
-        await tx.db.insertInto('quotas').values({ project_id: params.project, resource, hard_limit: limit })
+        await tx.db.insertInto('quotas').values({ project_id: project, resource, hard_limit: limit })
           .onConflict((conflict) => conflict.columns(['project_id', 'resource']).doUpdateSet({ hard_limit: limit })).execute();
       }
-      return projectLimits(tx, config, params.project);
+      return projectLimits(tx, config, project);
     }, context.request_id);
     return { quota };
   });
   app.delete(`${url}/:project`, async (request, reply) => {
-    const { context, params } = request as ProjectRequest;
+    const { context } = request as ProjectRequest;
+    const project = named(request as ProjectRequest);
     requireAdmin(context, 'delete_quota');
-    await store.write((tx) => tx.db.deleteFrom('quotas').where('project_id', '=', params.project).execute(), context.request_id);
+    await store.write((tx) => tx.db.deleteFrom('quotas').where('project_id', '=', project).execute(), context.request_id);
     await reply.code(204).send();
   });
   app.post(url, async (request) => {
@@ -85,9 +87,15 @@ function givenLimits(body: unknown): { limits: Partial<Limits>; force: boolean }
 }
 
 /** The project in the path, if the caller may read its quota. */
-function readable({ context, params }: ProjectRequest): string {
+function readable(request: ProjectRequest): string {
+  const project = named(request);
+  if (project !== request.context.project_id) requireAdmin(request.context, 'get_quota');
+  return project;
+}
+
+function named({ params }: ProjectRequest): string {
   const project = params.project.replace(/\.json$/, '');
-  if (project !== context.project_id) requireAdmin(context, 'get_quota');
+  if (project === '' || project.includes('\0')) throw new ApiError('QuotaMissingTenant');
   return project;
 }
 
