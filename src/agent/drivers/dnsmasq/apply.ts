@@ -1,5 +1,6 @@
 /** Reads and changes the dnsmasq of a network: files, process, leases. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,6 +15,8 @@ const UNFINISHED = 'host.before';
 const POLL = 2;
 /** Milliseconds for a process to end by SIGTERM, and for a release to reach the lease file. */
 const PATIENCE = 1_000;
+/** Milliseconds without a change after which a file is whole. */
+const SETTLED = 20;
 /** More stale leases than this are forgotten by a restart, which takes as long as a few releases. */
 const MOST_RELEASES = 16;
 
@@ -47,8 +50,20 @@ async function isElsewhere(pid: number, namespace: string): Promise<boolean> {
   return own.ino !== named.ino || own.dev !== named.dev;
 }
 
+/**
+ * The leases that dnsmasq holds. It empties the file and writes it anew at each change, so a reading that looks cut short, of a file
+ * touched just now, is made again.
+ */
 export async function readLeases(folder: string): Promise<LeaseTable> {
-  return parseLeases((await readText(join(folder, 'leases'))) ?? '');
+  const file = join(folder, 'leases');
+  for (;;) {
+    const text = await readText(file);
+    if (text === undefined) return parseLeases('');
+    if (text.endsWith('\n')) return parseLeases(text);
+    const touched = (await stat(file).catch(() => undefined))?.mtimeMs ?? 0;
+    if (Math.abs(Date.now() - touched) > SETTLED) return parseLeases(text);
+    await sleep(POLL);
+  }
 }
 
 /**
@@ -124,27 +139,44 @@ async function restart(desired: DesiredDnsmasq, old: DnsmasqProcess | null, stal
 /** Takes leases back from a running dnsmasq; resolves with those that it still holds. */
 async function releaseLeases(folder: string, namespace: string, device: string, stale: readonly Lease[], serverDuid: string | null): Promise<Lease[]> {
   if (stale.length === 0 || stale.length > MOST_RELEASES) return [...stale];
-  const releases = stale.flatMap((lease) => startRelease(namespace, device, lease, serverDuid) ?? []);
-  const isStale = new Set(stale.map(leaseKey));
-  let kept: Lease[] = [...stale];
-  for (const end = Date.now() + PATIENCE; kept.length > 0 && Date.now() < end; await sleep(POLL)) {
-    kept = (await readLeases(folder)).leases.filter((lease) => isStale.has(leaseKey(lease)));
+  const leases4 = stale.filter((lease) => lease.version === 4);
+  for (const { ip, mac, client_id } of leases4) start(namespace, ['dhcp_release', device, ip, mac, ...(client_id === null ? [] : [client_id])]);
+  const kept = await untilReleased(folder, leases4, serverDuid);
+  // One after the other: each binds the client's port. The tool would wait a second for an answer to somebody else.
+  for (const lease of stale) {
+    if (lease.version === 4) continue;
+    const release = start(namespace, [
+      'dhcp_release6', '--iface', device, '--client-id', lease.duid, '--server-id', serverDuid ?? '', '--iaid', lease.iaid, '--ip', lease.ip,
+    ]);
+    kept.push(...(await untilReleased(folder, [lease], serverDuid)));
+    await end(release);
   }
-  // dhcp_release6 waits a second for an answer and then asks again: by then the lease may be a new one.
-  for (const release of releases) if (release.exitCode === null && release.signalCode === null) release.kill('SIGKILL');
   return kept;
 }
 
-/** Starts the tool that says goodbye in the client's name. */
-function startRelease(namespace: string, device: string, lease: Lease, serverDuid: string | null): ChildProcess | undefined {
-  const args = lease.version === 4
-    ? ['dhcp_release', device, lease.ip, lease.mac, ...(lease.client_id === null ? [] : [lease.client_id])]
-    : serverDuid === null ? undefined
-      : ['dhcp_release6', '--iface', device, '--client-id', lease.duid, '--server-id', serverDuid, '--iaid', lease.iaid, '--ip', lease.ip];
-  if (!args) return undefined;
-  const child = spawn('ip', ['netns', 'exec', namespace, ...args], { cwd: '/', stdio: 'ignore' });
+/** Waits until the lease file is without `stale`; resolves with what it still holds when patience ends. */
+async function untilReleased(folder: string, stale: readonly Lease[], serverDuid: string | null): Promise<Lease[]> {
+  const isStale = new Set(stale.map(leaseKey));
+  let kept: Lease[] = [...stale];
+  for (const end = Date.now() + PATIENCE; kept.length > 0 && Date.now() < end; await sleep(POLL)) {
+    const table = await readLeases(folder);
+    // Leases of DHCPv6 stand behind the server's DUID: without it the file is not whole yet.
+    if (table.serverDuid === serverDuid) kept = table.leases.filter((lease) => isStale.has(leaseKey(lease)));
+  }
+  return kept;
+}
+
+function start(namespace: string, argv: readonly string[]): ChildProcess {
+  const child = spawn('ip', ['netns', 'exec', namespace, ...argv], { cwd: '/', stdio: 'ignore' });
   child.once('error', () => {}); // the lease stays, which the caller sees
   return child;
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
 }
 
 function leaseKey(lease: Lease): string {
