@@ -25,7 +25,7 @@ export interface AgentOptions {
 
 /** Seconds between full comparisons with the host. */
 const CHECK_INTERVAL = 60;
-const RETRY_MS = 1_000;
+const RETRY_MS = 100;
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -53,7 +53,7 @@ export class Agent {
       log: options.log,
     });
     this.#timers.push(setInterval(() => this.#heartbeat(), options.reportInterval * 1000));
-    this.#timers.push(setInterval(() => void this.#check(), CHECK_INTERVAL * 1000));
+    this.#timers.push(setInterval(() => void this.check(), CHECK_INTERVAL * 1000));
     this.#timers.push(setInterval(() => void this.#instances.check().catch((error: Error) => this.#options.log('instances cannot be listed', { reason: error.message })), 5_000));
   }
 
@@ -70,6 +70,18 @@ export class Agent {
         this.wake();
       }
     });
+  }
+
+  /** Compares the whole host with the state, and mends what differs. */
+  async check(): Promise<void> {
+    if (!this.#inSync) return;
+    await this.#applying;
+    for (const manager of this.#options.managers) {
+      await manager.check().catch((error: Error) => this.#options.log('cannot check', { reason: error.message }));
+    }
+    this.wake();
+    await this.#applying;
+    this.#options.log('checked');
   }
 
   async stop(): Promise<void> {
@@ -158,14 +170,6 @@ export class Agent {
   #heartbeat(): void {
     const errors = [...this.#errors].map(([key, reason]) => ({ object: key.replace('/', ' '), reason }));
     this.#link.send({ type: 'heartbeat', idle_ports: this.#options.idlePorts(), errors });
-  }
-
-  async #check(): Promise<void> {
-    if (!this.#inSync) return;
-    for (const manager of this.#options.managers) {
-      await manager.check().catch((error: Error) => this.#options.log('cannot check', { reason: error.message }));
-    }
-    this.wake();
   }
 
   async #answer({ id, method, params }: Extract<ControllerMessage, { type: 'call' }>): Promise<void> {

@@ -35,10 +35,12 @@ const localIp = await configuredLocalIp();
 const datapathType = (await hasKernelModule()) ? 'system' : 'netdev';
 const note = (message: string, fields?: Readonly<Record<string, unknown>>) => log.info(message, fields);
 const wake = (): void => agent.wake();
+/** Every change of the host is said before it is made, in the operator's language. */
+const plan = (what: string, lines: readonly string[]): void => log.info('plan', { what, lines: lines.slice(0, 40), more: Math.max(0, lines.length - 40) });
 
-const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, log: note });
+const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, log: note, onPlan: plan });
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
-const dhcp = new DhcpManager({ stateDir: state, plugger });
+const dhcp = new DhcpManager({ stateDir: state, plugger, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
 const dhcpManager: Manager = {
   update: (upserts, removals) => dhcp.update(upserts.filter((item) => item.type === 'dhcp-server' || item.type === 'dhcp-host'), removals),
   apply: () => dhcp.apply(),
@@ -76,6 +78,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     void agent.stop().finally(() => process.exit(0));
   });
 }
+// An operator's way to say: compare the host with the state now.
+process.on('SIGUSR1', () => void agent.check());
 process.on('uncaughtException', (error) => {
   log.error('uncaught', { error: String(error.stack) });
   process.exit(1);

@@ -10,5 +10,5 @@ export interface Manager {
   /** The state is complete: what is ours on the host and not in it may be swept, from the next `apply` on. */
   inSync(): void;
   /** Compares the host with the state in full; the slow timer calls it. */
-  check(): Promise<void>;
+  check(): Promise<unknown>;
 }

@@ -4,7 +4,9 @@
  */
 import type { Item } from '#hoststate/host-state.ts';
 import { flowKey, type Flow } from '#openflow/flow.ts';
+import { formatFlowMod } from '#openflow/codec/flow-codec.ts';
 import { OpenFlowClient, OpenFlowError } from '#openflow/openflow-client.ts';
+import type { Operation } from '#openflow/ovsdb-client.ts';
 import { setPortTagOps } from '#openflow/vswitch-operations.ts';
 import type { InterfaceRow, VswitchChange } from '#openflow/vswitch-row.ts';
 import { Vswitch } from '#openflow/vswitch.ts';
@@ -25,6 +27,8 @@ export interface SwitchOptions {
   readonly wake: () => void;
   /** Makes the underlay know the way to a peer before the first frame needs it (dataplane.md trap 11). */
   readonly resolvePeer: (remoteIp: string) => Promise<void>;
+  /** Hears each non-empty plan as `ovs-vsctl` and `ovs-ofctl` lines, before it is carried out. */
+  readonly onPlan: (what: string, lines: readonly string[]) => void;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -192,7 +196,10 @@ export class SwitchManager implements Manager {
       const tunnels = [...this.view.all('tunnel')];
       try {
         const ops = planBridges(this.vswitch, { datapathType: this.#options.datapathType, physicalBridges: physical, tunnels, localIp: this.#options.localIp, sweep: this.#inSync });
-        if (ops.length > 0) await this.vswitch.transactAndWait(ops);
+        if (ops.length > 0) {
+          this.#options.onPlan('bridges', ops.map(printOperation));
+          await this.vswitch.transactAndWait(ops);
+        }
       } catch (error) {
         this.#layoutDirty = true;
         throw error;
@@ -204,6 +211,8 @@ export class SwitchManager implements Manager {
       }));
     }
     for (const name of ['br-int', 'br-tun', ...physical]) {
+      // Whoever set up the host makes the physical bridges; one that is missing hurts its own networks only.
+      if (!this.vswitch.find('Bridge', name)) continue;
       let bridge = this.#bridges.get(name);
       if (!bridge) this.#bridges.set(name, (bridge = { table: new FlowTable(name === 'br-int' || name === 'br-tun'), client: undefined }));
       if (!bridge.client) await this.#open(name, bridge);
@@ -230,6 +239,8 @@ export class SwitchManager implements Manager {
   #render(): void {
     for (const owner of this.#dirty) {
       const lines = linesOf(this.view, this.ofports, owner);
+      // The state may have named a bridge since the bridges were opened: the owner waits for the next round.
+      if (lines.every(({ bridge }) => this.#bridges.has(bridge))) this.#dirty.delete(owner);
       this.#failed.delete(owner);
       for (const [name, bridge] of this.#bridges) {
         const wanted = lines.filter((each) => each.bridge === name).flatMap((each) => [...each.lines]);
@@ -240,7 +251,6 @@ export class SwitchManager implements Manager {
         }
       }
     }
-    this.#dirty.clear();
   }
 
   /** Sends what differs. A refused flow takes its owner out, and the rest goes in without it. */
@@ -248,6 +258,7 @@ export class SwitchManager implements Manager {
     for (;;) {
       const mods = bridge.table.plan(this.#inSync);
       if (mods.length === 0 || !bridge.client) return;
+      this.#options.onPlan(name, mods.map(formatFlowMod));
       try {
         await bridge.client.bundle(mods);
         bridge.table.applied(mods);
@@ -273,7 +284,7 @@ export class SwitchManager implements Manager {
 
   /** A port gets its network's tag once its flows stand; everything else with an iface-id is dead. */
   async #setTags(): Promise<void> {
-    const ops = [];
+    const ops: Operation[] = [];
     for (const [portId, row] of this.#plugged) {
       if (!this.#ports.has(portId)) continue;
       const item = this.view.get('port', portId);
@@ -282,7 +293,9 @@ export class SwitchManager implements Manager {
       const port = this.vswitch.find('Port', row.name);
       if (port && port.tag !== tag) ops.push(...setPortTagOps(row.name, tag));
     }
-    if (ops.length > 0) await this.vswitch.transact(ops);
+    if (ops.length === 0) return;
+    this.#options.onPlan('tags', ops.map(printOperation));
+    await this.vswitch.transact(ops);
   }
 
   #report(): ItemReport[] {
@@ -300,6 +313,12 @@ export class SwitchManager implements Manager {
 }
 
 const valid = (ofport: number | undefined): number | undefined => (ofport !== undefined && ofport > 0 ? ofport : undefined);
+
+/** An OVSDB operation in one line; the guards before it say nothing new. */
+function printOperation(operation: Operation): string {
+  const { op, table, row, where, mutations } = operation as { op: string; table?: string; row?: unknown; where?: unknown; mutations?: unknown };
+  return [op, table, JSON.stringify(row ?? mutations ?? where ?? '')].filter(Boolean).join(' ');
+}
 
 function splitKey(key: string): [string, string] {
   const slash = key.indexOf('/');

@@ -1,5 +1,6 @@
 /** Asks the controller on its operator's socket. */
 import { request } from 'node:http';
+import type { Item } from '#hoststate/host-state.ts';
 import { statePath } from './datacentre/state-folder.ts';
 import type { ControlError, InstanceAnswer, Status, WaitAnswer } from './status.ts';
 
@@ -19,6 +20,11 @@ export async function askWait(state: string, seconds: number): Promise<WaitAnswe
 
 export async function askInstance(state: string, server: string): Promise<InstanceAnswer> {
   return (await ask(state, `/instance?server=${encodeURIComponent(server)}`, 10_000, [200])) as InstanceAnswer;
+}
+
+/** What the controller has compiled for a host. */
+export async function askHostState(state: string, host: string): Promise<Item[]> {
+  return ((await ask(state, `/hoststate?host=${encodeURIComponent(host)}`, 10_000, [200])) as { items: Item[] }).items;
 }
 
 /** True when the public API answers anything at all. */

@@ -13,7 +13,7 @@ interface Answer {
   readonly body: unknown;
 }
 
-/** `GET /status`, `GET /wait?timeout=S`, `GET /instance?server=NAME_OR_ID`, as src/cli/status.ts describes them. */
+/** `GET /status`, `GET /wait?timeout=S`, `GET /instance?server=NAME_OR_ID`, `GET /hoststate?host=NAME` (the compiled state), as src/cli/status.ts describes them. */
 export async function listenForOperator(path: string, hosts: Hosts, store: Store): Promise<Server> {
   const answer = async (url: URL): Promise<Answer> => {
     switch (url.pathname) {
@@ -23,6 +23,7 @@ export async function listenForOperator(path: string, hosts: Hosts, store: Store
         const result = await hosts.waitApplied((Number.isFinite(seconds) ? Math.max(0, seconds) : 60) * 1000);
         return { status: result.waiting.length === 0 ? 200 : 504, body: result };
       }
+      case '/hoststate': return { status: 200, body: { items: [...hosts.compiler.follow(url.searchParams.get('host') ?? '').values()] } };
       case '/instance': return findInstance(store, url.searchParams.get('server') ?? '');
       default: return { status: 404, body: { error: `there is no ${url.pathname}` } };
     }
