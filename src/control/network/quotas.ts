@@ -10,6 +10,9 @@ const TABLES = {
   port: 'ports',
   security_group: 'security_groups',
   security_group_rule: 'security_group_rules',
+  // Limits that clients set in one request with the others; their resources come with the router extension.
+  router: undefined,
+  floatingip: undefined,
 } as const;
 
 export type QuotaResource = keyof typeof TABLES;
@@ -36,7 +39,9 @@ export async function allLimits(reader: Reader, config: Config): Promise<Map<str
 
 /** How many of `resource` the project has. */
 export async function usage(reader: Reader, project: string, resource: QuotaResource): Promise<number> {
-  const row = await reader.db.selectFrom(TABLES[resource]).select((e) => e.fn.countAll<number>().as('n')).where('project_id', '=', project).executeTakeFirstOrThrow();
+  const table = TABLES[resource];
+  if (table === undefined) return 0;
+  const row = await reader.db.selectFrom(table).select((e) => e.fn.countAll<number>().as('n')).where('project_id', '=', project).executeTakeFirstOrThrow();
   return Number(row['n']);
 }
 
