@@ -39,7 +39,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-const STATE: OptionSpec = { type: 'string', value: 'DIR', help: 'where this data centre keeps its state' };
+const STATE: OptionSpec = { type: 'string', value: 'DIR', help: 'where this data centre keeps its state (default: PATCHBAY_STATE, or a folder of the user)' };
 const HELP: OptionSpec = { type: 'boolean', help: 'show this help' };
 
 /** Reads `argv` (after the command's name); throws `UsageError`. The option `help` is left for the caller to look at. */
@@ -91,6 +91,8 @@ export function requireRoot(what: string): void {
 }
 
 function defaultState(): string {
+  const chosen = process.env['PATCHBAY_STATE'];
+  if (chosen) return resolve(chosen);
   if (userInfo().uid === 0) return DEFAULT_STATE;
   return join(process.env['XDG_STATE_HOME'] ?? join(homedir(), '.local/state'), 'patchbay');
 }

@@ -1,3 +1,4 @@
+/** `patchbay agent`: the agent of a real host, in the foreground. */
 import { become } from '../become.ts';
 import type { Command } from '../command.ts';
 import { ENTRY, nodeArgv } from '../services.ts';

@@ -1,3 +1,4 @@
+/** `patchbay down`: ends the processes of a state, and with --purge the state itself. */
 import { existsSync } from 'node:fs';
 import { type Command, expectPositionals, requireRoot } from '../command.ts';
 import { downDataCentre } from '../datacentre/datacentre.ts';

@@ -1,3 +1,4 @@
+/** `patchbay exec`: a command inside an instance, wherever its host is. */
 import { fileURLToPath } from 'node:url';
 import { become } from '../become.ts';
 import { type Command, UsageError, expectPositionals, requireRoot } from '../command.ts';

@@ -1,3 +1,4 @@
+/** `patchbay host`: a command on a simulated host. */
 import { become } from '../become.ts';
 import { type Command, UsageError, expectPositionals, requireRoot } from '../command.ts';
 import { onHost } from '../datacentre/host.ts';

@@ -1,3 +1,4 @@
+/** `patchbay logs`: the JSON log lines of controller and agents, merged by time. */
 import { existsSync, readFileSync, watch } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';

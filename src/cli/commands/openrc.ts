@@ -1,3 +1,4 @@
+/** `patchbay openrc`: what a shell must know to use the `openstack` command. */
 import { existsSync, readFileSync } from 'node:fs';
 import { loadConfig } from '#model/config.ts';
 import { type Command, UsageError, expectPositionals } from '../command.ts';

@@ -1,3 +1,4 @@
+/** `patchbay server`: the controller, in the foreground. */
 import { become } from '../become.ts';
 import type { Command } from '../command.ts';
 import { ENTRY, nodeArgv } from '../services.ts';

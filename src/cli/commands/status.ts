@@ -1,3 +1,4 @@
+/** `patchbay status`: what each host has applied, and what failed. */
 import { type Command, expectPositionals } from '../command.ts';
 import { ControllerDown, askStatus } from '../control-socket.ts';
 import { readPlan, runningProcess } from '../datacentre/state-folder.ts';

@@ -1,3 +1,4 @@
+/** `patchbay test`: types and tests, kind by kind, with what they need installed first. */
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +8,7 @@ import { PACKAGES, TEST_PACKAGES, ensurePackages } from '../packages.ts';
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 interface Kind {
-  readonly files: string;
+  readonly files: readonly string[];
   /** Needs root, hosts and the machine for itself: one file after the other. */
   readonly exclusive: boolean;
   /** Only with its name or --all. */
@@ -15,11 +16,11 @@ interface Kind {
 }
 
 const KINDS: Readonly<Record<string, Kind>> = {
-  unit: { files: 'src/**/*.test.ts', exclusive: false },
-  kernel: { files: 'test/kernel/*.test.ts', exclusive: true },
-  clients: { files: 'test/clients/*.test.ts', exclusive: true },
-  labs: { files: 'test/labs/*.test.ts', exclusive: true },
-  browser: { files: 'test/browser/*.test.ts', exclusive: true, onRequest: true },
+  unit: { files: ['src/**/*.test.ts', 'test/docs/*.test.ts'], exclusive: false },
+  kernel: { files: ['test/kernel/*.test.ts'], exclusive: true },
+  clients: { files: ['test/clients/*.test.ts'], exclusive: true },
+  labs: { files: ['test/labs/*.test.ts'], exclusive: true },
+  browser: { files: ['test/browser/*.test.ts'], exclusive: true, onRequest: true },
 };
 
 export const command: Command = {

@@ -1,3 +1,4 @@
+/** `patchbay up`: the command line of ../up.ts. */
 import { loadConfig } from '#model/config.ts';
 import { type Command, expectPositionals, integerOption, requireRoot, textOption } from '../command.ts';
 import { MAX_HOSTS } from '../datacentre/plan.ts';

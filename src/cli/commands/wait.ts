@@ -1,3 +1,4 @@
+/** `patchbay wait`: until every host has applied what the store holds now. */
 import { type Command, expectPositionals, integerOption } from '../command.ts';
 import { askWait } from '../control-socket.ts';
 
