@@ -37,7 +37,7 @@ export async function hostNumber(tx: Tx, host: string, kind: HostNumberKind, key
  */
 export async function freeHostNumber(tx: Tx, host: string, kind: HostNumberKind, key: string): Promise<boolean> {
   await tx.lock(poolOf(host, kind));
-  const back = await tx.db.selectFrom('ports').select('id').where('network_id', '=', key).where('binding_host_id', '=', host).limit(1).executeTakeFirst();
+  const back = await tx.db.selectFrom('ports').select('id').where('network_id', '=', key).where('binding_host_id', '=', host).where('binding_vif_type', '=', 'ovs').limit(1).executeTakeFirst();
   if (back) return false;
   const freed = await tx.db.deleteFrom('host_numbers').where('host', '=', host).where('kind', '=', kind).where('key', '=', key).returning('number').execute();
   if (freed.length === 0) return false;

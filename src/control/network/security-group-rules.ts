@@ -43,8 +43,9 @@ async function createRules(tx: Tx, config: Config, context: Context, given: read
   if (given.some((rule) => rule.project_id !== first.project_id)) throw new ApiError('SecurityGroupRulesNotSingleTenant');
   const wanted = given.map(checked);
   const remotes = wanted.map((rule) => rule.remote_group_id).filter((id) => id !== null);
-  await requireGroups(tx, context, first.project_id, [...new Set([first.security_group_id, ...remotes])]);
+  // Quota before groups, as where ports are made: two transactions must not wait for each other's locks.
   await checkQuota(tx, config, first.project_id, 'security_group_rule', given.length);
+  await requireGroups(tx, context, first.project_id, [...new Set([first.security_group_id, ...remotes])]);
   await refuseDuplicates(tx, first.security_group_id, wanted);
   const made = await insertRules(tx, wanted);
   await touchGroup(tx, first.security_group_id);
