@@ -107,8 +107,8 @@ export class DhcpManager implements Manager {
 
   async #sweep(): Promise<void> {
     this.#pids = undefined;
-    const pids = await this.#seenPids();
-    const folders = [...(await readFolders(this.#root)), ...pids.keys()].map((folder) => basename(folder));
+    const pids = this.#seenPids();
+    const folders = [...readFolders(this.#root), ...pids.keys()].map((folder) => basename(folder));
     const namespaces = (await readNamespaceNames()).flatMap((name) => networkOfNamespace(name) ?? []);
     for (const networkId of new Set([...folders, ...namespaces])) {
       if (!isPlainId(networkId) || this.#networks.has(networkId)) continue;
@@ -120,7 +120,7 @@ export class DhcpManager implements Manager {
 
   async #realise(dirty: Map<string, Set<string>>): Promise<ItemReport[]> {
     if (dirty.size === 0) return [];
-    await this.#seenPids();
+    this.#seenPids();
     const reports: ItemReport[] = [];
     const queue = dirty.entries();
     await Promise.all(Array.from({ length: AT_ONCE }, async () => {
@@ -190,8 +190,8 @@ export class DhcpManager implements Manager {
     });
   }
 
-  async #seenPids(): Promise<ReadonlyMap<string, number[]>> {
-    this.#pids ??= new Map([...(await findProcesses(this.#root))].map(([folder, processes]) => [folder, processes.map(({ pid }) => pid)]));
+  #seenPids(): ReadonlyMap<string, number[]> {
+    this.#pids ??= new Map([...findProcesses(this.#root)].map(([folder, processes]) => [folder, processes.map(({ pid }) => pid)]));
     return this.#pids;
   }
 

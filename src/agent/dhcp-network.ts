@@ -41,7 +41,7 @@ export class DhcpNetwork {
   /** Rendered clients, good for `#entriesServer`. */
   readonly #entries = new Map<string, HostEntry>();
   #entriesServer: DhcpServerItem | undefined;
-  #user: Promise<string | undefined> | undefined;
+  #user: { readonly name: string | undefined } | undefined;
   /** The mirror: what is known to be there. Undefined: read everything first. */
   #link: string | undefined;
   #dnsmasq: FoundDnsmasq | undefined;
@@ -69,7 +69,7 @@ export class DhcpNetwork {
     if (refusal !== undefined) throw new Error(refusal);
     try {
       await this.#renderHosts(server, hosts);
-      const desired = desiredDnsmasq(this.#folder, server, this.#entries.values(), await this.#dnsmasqUser());
+      const desired = desiredDnsmasq(this.#folder, server, this.#entries.values(), this.#dnsmasqUser());
       const plugs = await this.#realiseLink(server);
       await this.#realiseDnsmasq(server, desired, pids);
       if (plugs) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
@@ -84,7 +84,7 @@ export class DhcpNetwork {
   async remove(pids: readonly number[]): Promise<void> {
     this.distrust();
     const lines: string[] = [];
-    for (const { pid } of await runningProcesses(this.#folder, pids)) {
+    for (const { pid } of runningProcesses(this.#folder, pids)) {
       await stopProcess(pid, this.#folder);
       lines.push(`stop dnsmasq ${pid}`);
     }
@@ -123,8 +123,9 @@ export class DhcpNetwork {
     }
   }
 
-  #dnsmasqUser(): Promise<string | undefined> {
-    return (this.#user ??= userFor(this.#folder));
+  #dnsmasqUser(): string | undefined {
+    this.#user ??= { name: userFor(this.#folder) };
+    return this.#user.name;
   }
 
   /** True when the link has to be plugged, because it is new or nobody knows. */
@@ -158,7 +159,7 @@ export class DhcpNetwork {
   async #findDnsmasq(pids: readonly number[]): Promise<FoundDnsmasq> {
     const mirror = this.#dnsmasq;
     if (!mirror?.process) return readDnsmasq(this.#folder, this.#namespace, pids);
-    const process = await readProcess(mirror.process.pid, this.#folder);
+    const process = readProcess(mirror.process.pid, this.#folder);
     return { ...mirror, process: process ? { ...process, elsewhere: false } : null, leases: await readLeases(this.#folder) };
   }
 }

@@ -1,5 +1,5 @@
 /** Which dnsmasq processes are ours: their command line names a pid file below our folder. */
-import { readFile, readdir } from 'node:fs/promises';
+import { readFileSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 export interface DnsmasqProcess {
@@ -9,17 +9,17 @@ export interface DnsmasqProcess {
 }
 
 /** The process `pid` if it is a dnsmasq of `folder`: a pid alone may long belong to somebody else. */
-export async function readProcess(pid: number, folder: string): Promise<DnsmasqProcess | undefined> {
-  const found = await readCommandLine(pid);
+export function readProcess(pid: number, folder: string): DnsmasqProcess | undefined {
+  const found = readCommandLine(pid);
   return found && folderOf(found) === folder ? found : undefined;
 }
 
 /** All our processes below `root`, by folder: one pass over /proc. */
-export async function findProcesses(root: string): Promise<Map<string, DnsmasqProcess[]>> {
+export function findProcesses(root: string): Map<string, DnsmasqProcess[]> {
   const byFolder = new Map<string, DnsmasqProcess[]>();
-  for (const name of await readdir('/proc')) {
+  for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
-    const found = await readCommandLine(Number(name));
+    const found = readCommandLine(Number(name));
     const folder = found && folderOf(found);
     if (!folder || dirname(folder) !== root) continue;
     byFolder.set(folder, [...(byFolder.get(folder) ?? []), found]);
@@ -27,10 +27,10 @@ export async function findProcesses(root: string): Promise<Map<string, DnsmasqPr
   return byFolder;
 }
 
-async function readCommandLine(pid: number): Promise<DnsmasqProcess | undefined> {
+function readCommandLine(pid: number): DnsmasqProcess | undefined {
   try {
     // A process that has ended and waits to be reaped has an empty command line.
-    const [program, ...args] = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1);
+    const [program, ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
     return program !== undefined && basename(program) === 'dnsmasq' ? { pid, args } : undefined;
   } catch {
     return undefined; // gone meanwhile
@@ -43,9 +43,9 @@ function folderOf({ args }: DnsmasqProcess): string | undefined {
 }
 
 /** The folders of networks below `root`. */
-export async function readFolders(root: string): Promise<string[]> {
+export function readFolders(root: string): string[] {
   try {
-    return (await readdir(root)).map((name) => join(root, name));
+    return readdirSync(root).map((name) => join(root, name));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
