@@ -11,7 +11,7 @@ import { invalidInput, parseCreate, parseUpdate } from './body.ts';
 import { pageLinks, pageWhere } from './pages.ts';
 import { type Action, requireAttributes, requireOwner, requireWriter, visibleRows } from './policy.ts';
 import { Presenter } from './present.ts';
-import { ListQueryParser, type Query } from './query.ts';
+import { type Listing, ListQueryParser, type Query } from './query.ts';
 import { expectedRevision, requireRevision } from './revision.ts';
 import type { Rule } from './rule.ts';
 
@@ -95,12 +95,27 @@ export class Collection {
     const missing = await this.rule.beforeList?.(reader, context);
     if (missing) await this.#options.store.write(missing, context.request_id);
     const marker = listing.marker !== undefined && listing.limit !== undefined ? await this.require(reader, context, listing.marker) : undefined;
-    const page = pageWhere(this.resource, listing, marker);
-    const objects: any[] = await this.#table.list(reader, { where: (select) => page(listing.where(visibleRows(this.rule, select, context))) });
+    const objects = await this.#page(reader, context, listing, marker);
     if (listing.reverse) objects.reverse();
     const shown = await this.#presenter.present(reader, context, objects, listing.fields);
     const links = pageLinks(`${this.#options.url}${this.path}`, query, listing, objects.map(({ id }) => id as string));
     return { [this.resource.collection]: shown, ...(links.length > 0 ? { [`${this.resource.collection}_links`]: links } : {}) };
+  }
+
+  /** Whole rows are never sorted by the database: a page is found by its ids, and all rows in the order of ids are sorted here. */
+  async #page(reader: Reader, context: Context, listing: Listing, marker: any): Promise<any[]> {
+    const filtered = (select: any) => listing.where(visibleRows(this.rule, select, context));
+    if (listing.limit === undefined && listing.sort.length === 1) {
+      const objects: any[] = await this.#table.list(reader, { where: filtered });
+      const [before, after] = (listing.sort[0]!.dir === 'asc') !== listing.reverse ? [-1, 1] : [1, -1];
+      return objects.sort((a, b) => (a.id < b.id ? before : after));
+    }
+    const page = pageWhere(this.resource, listing, marker);
+    const { collection } = this.resource;
+    const rows: any[] = await page(filtered(reader.db.selectFrom(collection).select(`${collection}.id`))).execute();
+    const byId = new Map((await this.#table.getMany(reader, rows.map(({ id }) => id))).map((object: any) => [object.id, object]));
+    // One that was deleted between the two reads is not there any more.
+    return rows.flatMap(({ id }) => byId.get(id) ?? []);
   }
 
   async #show(request: MemberRequest): Promise<unknown> {
