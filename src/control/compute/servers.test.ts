@@ -291,3 +291,42 @@ eachStore('G1: a server is renamed, described, tagged and given metadata', (stor
   assert.deepEqual([shown.name, shown.description, shown.metadata, shown.tags, shown.locked], ['new', 'hello', { a: '1' }, ['blue'], false]);
   assert.equal('tags' in await show(id), false);
 }));
+
+eachStore('requests at once lose nothing: servers spread over the hosts, each attached port is kept', (store) => lab(store, async ({ boot, show, ok, report }) => {
+  const made = await Promise.all(Array.from({ length: 8 }, (_, i) => boot({ name: `s${i}` })));
+  const hosts = await Promise.all(made.map(async ({ id }) => (await show(id, 'admin'))['OS-EXT-SRV-ATTR:host']));
+  assert.deepEqual([hosts.filter((host) => host === 'compute1').length, hosts.filter((host) => host === 'compute2').length], [4, 4]);
+  const { id } = made[0];
+  await report(hosts[0], { server_id: id, state: 'running' });
+  await Promise.all(Array.from({ length: 5 }, () => ok('demo', 'POST', `/compute/v2.1/servers/${id}/os-interface`, {})));
+  const row = await store.reader.db.selectFrom('servers').select('ports').where('id', '=', id).executeTakeFirstOrThrow();
+  assert.equal(JSON.parse(row['ports']).length, 6);
+}));
+
+eachStore('no body and no query makes a server error', (store) => lab(store, async ({ boot, call, networkId, flavor }) => {
+  const { id } = await boot();
+  const junk: unknown[] = [undefined, 'null', '[]', '"x"', '{', '{"server":null}', '{"server":[]}', { server: { name: {}, flavorRef: [], imageRef: {} } }, { server: { name: 'a', flavorRef: flavor, imageRef: 'x\0y' } },
+    { server: { name: 'a', flavorRef: 'x\0y', imageRef } }, { server: { name: 'a', flavorRef: flavor, imageRef, networks: [null] } }, { server: { name: 'a', flavorRef: flavor, imageRef, networks: [{ uuid: networkId, fixed_ip: '300.1.1.1' }] } },
+    { server: { name: 'a', flavorRef: flavor, imageRef, metadata: { a: 1 } } }, { server: { name: 'a', flavorRef: flavor, imageRef, metadata: { __proto__: null, 'a\0': 'b' } } }, { server: { name: 'a', flavorRef: flavor, imageRef, security_groups: [{}, 3] } },
+    { server: { name: 'a', flavorRef: flavor, imageRef, 'os:scheduler_hints': 3, availability_zone: ':::' } }, { server: { name: 'x'.repeat(300), flavorRef: flavor, imageRef } }, { server: { name: 'a', flavorRef: flavor, imageRef, block_device_mapping_v2: [{ source_type: 'volume' }] } },
+    { keypair: { name: 'a', public_key: 3 } }, { flavor: { name: 'a', ram: 'x', vcpus: null, disk: {} } }, { reboot: null }, { reboot: { type: 'SLOW' } }, { addFixedIp: {} }, { removeFixedIp: { address: 'x' } }, { addSecurityGroup: { name: 'a\0b' } },
+    { 'os-getConsoleOutput': { length: 'x' } }, { constructor: null }, { interfaceAttachment: { port_id: 'x' } }, { interfaceAttachment: { net_id: networkId, fixed_ips: [] } }, { metadata: { 'a/b': '1' } }, { tags: [1] }, { extra_specs: { a: {} } },
+  ];
+  const paths = [['POST', '/servers'], ['PUT', `/servers/${id}`], ['POST', `/servers/${id}/action`], ['POST', `/servers/${id}/os-interface`], ['PUT', `/servers/${id}/metadata`], ['PUT', `/servers/${id}/tags`], ['POST', '/os-keypairs'], ['POST', '/flavors'], ['POST', `/flavors/${flavor}/os-extra_specs`], ['POST', `/flavors/${flavor}/action`]] as const;
+  for (const [method, path] of paths) for (const body of junk) {
+    const answer = await call('admin', method, `/compute/v2.1${path}`, body, { 'openstack-api-version': 'compute 2.26' });
+    assert.ok(answer.status < 500, `${method} ${path} ${JSON.stringify(body)}: ${answer.status} ${JSON.stringify(answer.body)}`);
+  }
+  for (const query of ['name=%25', 'ip=%5B', 'changes-since=x', 'changes-since=9999999-1', 'sort_key=__proto__', 'status=', 'name=a&name=b', 'limit=1e9', 'all_tenants=maybe', 'marker=', 'flavor=%27', 'reservation_id=x', 'sort_key=id&sort_dir=up']) {
+    const answer = await call('admin', 'GET', `/compute/v2.1/servers/detail?${query}`);
+    assert.ok(answer.status < 500, `${query}: ${answer.status}`);
+  }
+  for (const body of ['null', '[]', '{', { name: 3 }, { id: 'x' }, { tags: 'x' }, { 'a\0': 'b' }, { a: 'b\0' }, { a: 1 }, { visibility: 'x' }, { min_ram: 'x' }]) {
+    const answer = await call('admin', 'POST', '/image/v2/images', body);
+    assert.ok(answer.status >= 400 && answer.status < 500, `${JSON.stringify(body)}: ${answer.status}`);
+  }
+  for (const body of ['null', '[null]', '[1]', [{ op: 'add', path: '/a' }], [{ op: 'add', path: '/__proto__', value: 'x' }], [{ op: 'add', path: 3, value: 'x' }], [{ op: 'replace', path: '/tags', value: [1] }]]) {
+    const answer = await call('admin', 'PATCH', `/image/v2/images/${imageRef}`, body, { 'content-type': 'application/openstack-images-v2.1-json-patch' });
+    assert.ok(answer.status >= 400 && answer.status < 500, `${JSON.stringify(body)}: ${answer.status}`);
+  }
+}));

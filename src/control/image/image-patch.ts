@@ -36,6 +36,6 @@ function parsed(operation: Record<string, unknown>): { op: 'add' | 'replace' | '
   const path = operation?.['path'];
   if (op !== 'add' && op !== 'replace' && op !== 'remove') throw new ApiError('badRequest', { reason: 'Operations must be one of: add, remove, replace.' });
   const match = typeof path === 'string' ? /^\/([^/]+)$/.exec(path) : null;
-  if (!match) throw new ApiError('badRequest', { reason: `Invalid JSON pointer for this resource: '${String(path).slice(0, 60)}'` });
+  if (!match || match[1] === '__proto__') throw new ApiError('badRequest', { reason: `Invalid JSON pointer for this resource: '${String(path).slice(0, 60)}'` });
   return { op, name: match[1]!.replaceAll('~1', '/').replaceAll('~0', '~') };
 }
