@@ -59,6 +59,9 @@ eachStore('G1: an image is queued, takes its data once, and gives the same bytes
   assert.equal((await call('demo', 'GET', `${path}/file`)).status, 403);
   assert.equal((await call('demo', 'DELETE', path)).status, 204);
   assert.deepEqual(readdirSync(join(stateDir, 'images')), []);
+  const empty = await ok('demo', 'POST', '/image/v2/images', { name: 'empty', disk_format: 'raw', container_format: 'bare' });
+  assert.equal((await call('demo', 'PUT', `/image/v2/images/${empty.id}/file`, undefined, OCTETS)).status, 204);
+  assert.deepEqual([(await ok('demo', 'GET', `/image/v2/images/${empty.id}`)).size, (await ok('demo', 'GET', `/image/v2/images/${empty.id}`)).status], [0, 'active']);
 }));
 
 eachStore('an upload that breaks off leaves the image queued and no file; a crash in it is cleared at the next start', (store) => lab(store, async ({ app, ok, stateDir }) => {

@@ -1,6 +1,6 @@
 /** The Image service (Glance v2) at /image. */
 import { STATUS_CODES } from 'node:http';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '#model/config.ts';
 import { ApiError } from '#model/errors.ts';
@@ -148,7 +148,8 @@ function fileRoutes(scope: FastifyInstance, store: Store, files: ImageFiles): vo
   scope.put<ById>('/images/:id/file', async (request, reply) => {
     const type = request.headers['content-type']?.split(';')[0];
     if (type !== OCTETS) throw new ApiError('ImageUnsupportedMediaType', { type: type ?? 'of this body', wanted: OCTETS });
-    await files.upload(request.context, request.params.id, request.body as Readable);
+    // Fastify has no body for a request of length 0.
+    await files.upload(request.context, request.params.id, request.body instanceof Readable ? request.body : Readable.from([]));
     return reply.code(204).send();
   });
 
