@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   host: () => import('./commands/host.ts'),
   wait: () => import('./commands/wait.ts'),
   logs: () => import('./commands/logs.ts'),
+  bench: () => import('./commands/bench.ts'),
   test: () => import('./commands/test.ts'),
   server: () => import('./commands/server.ts'),
   agent: () => import('./commands/agent.ts'),
