@@ -14,7 +14,6 @@ import { Agent } from './agent.ts';
 import { DhcpManager } from './dhcp-manager.ts';
 import { ovsPlugger } from './drivers/ovs/plugger.ts';
 import { InstanceManager } from './instance-manager.ts';
-import type { Manager } from './manager.ts';
 import { SwitchManager } from './switch-manager.ts';
 import { resolvePeer } from './underlay.ts';
 
@@ -41,12 +40,6 @@ const plan = (what: string, lines: readonly string[]): void => log.info('plan', 
 const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, log: note, onPlan: plan });
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
 const dhcp = new DhcpManager({ stateDir: state, plugger, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
-const dhcpManager: Manager = {
-  update: (upserts, removals) => dhcp.update(upserts.filter((item) => item.type === 'dhcp-server' || item.type === 'dhcp-host'), removals),
-  apply: () => dhcp.apply(),
-  inSync: () => dhcp.inSync(),
-  check: async () => void (await dhcp.check()),
-};
 const containers = new ContainerDriver({ stateDir: join(state, 'instances'), layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });
 
 const agent = new Agent({
@@ -61,7 +54,7 @@ const agent = new Agent({
     l2_population: config.l2_population,
   },
   resources: { vcpus: availableParallelism(), memory_mb: Math.floor(totalmem() / 1024 ** 2), local_gb: 100 },
-  managers: [switching, dhcpManager],
+  managers: [switching, dhcp],
   instances: (report) => new InstanceManager({ driver: containers, plugger, report, log: note }),
   consoleOutput: (serverId, lines) => containers.consoleLog(serverId, lines),
   idlePorts: () => switching.idlePorts,

@@ -53,6 +53,7 @@ export function touch<T extends TableName>(world: World, table: T, before: Table
 function portChanged(world: World, before: Port | undefined, after: Port | undefined, touched: Touched): void {
   const oldHost = before ? boundHost(before) : null;
   const newHost = after ? boundHost(after) : null;
+  instancesTouched(world, (after ?? before)!.id, touched);
   for (const [port, host, moved] of [[before, oldHost, oldHost !== newHost], [after, newHost, oldHost !== newHost]] as const) {
     if (!port) continue;
     for (const peer of world.presence.of(port.network_id)) {
@@ -65,7 +66,6 @@ function portChanged(world: World, before: Port | undefined, after: Port | undef
     if (!host) continue;
     touched.item(host, `port/${port.id}`);
     touched.item(host, `forward/${port.network_id}/${port.id}`);
-    if (port.device_id) touched.item(host, `instance/${port.device_id}`);
     const flipped = moved && (port === before ? !world.presence.has(port.network_id, host) : world.portsOnHost.of(`${host}/${port.network_id}`).size === 1);
     if (flipped) presenceChanged(world, port.network_id, host, touched);
   }
@@ -94,7 +94,12 @@ function groupsOfPortChanged(world: World, before: Port | undefined, after: Port
     const had = before?.security_groups.includes(group) ? memberAddresses(before) : new Set<string>();
     const has = after?.security_groups.includes(group) ? memberAddresses(after) : new Set<string>();
     const changed = [...had].filter((address) => !has.has(address)).concat([...has].filter((address) => !had.has(address)));
-    if (changed.length > 0) for (const host of world.hostsUsingRemote(group)) for (const address of changed) touched.item(host, `member/${group}/${address}`);
+    if (changed.length > 0) {
+      // The port's own hosts too: with this change they may have ceased to use the group, and nobody else would say so.
+      const hosts = world.hostsUsingRemote(group);
+      for (const port of [before, after]) if (port && boundHost(port)) hosts.add(boundHost(port)!);
+      for (const host of hosts) for (const address of changed) touched.item(host, `member/${group}/${address}`);
+    }
     const filteredOn = (port: Port | undefined) => (port && filteringGroups(port).includes(group) ? boundHost(port) : null);
     const [oldHost, newHost] = [filteredOn(before), filteredOn(after)];
     if (oldHost === newHost) continue;
@@ -130,11 +135,16 @@ function groupChanged(world: World, group: string, touched: Touched): void {
 function networkChanged(world: World, networkId: string, touched: Touched): void {
   for (const host of world.presence.of(networkId)) {
     presenceChanged(world, networkId, host, touched);
-    for (const portId of world.portsOnHost.of(`${host}/${networkId}`)) {
-      touched.item(host, `port/${portId}`);
-      const device = world.get('ports', portId)?.device_id;
-      if (device) touched.item(host, `instance/${device}`);
-    }
+    for (const portId of world.portsOnHost.of(`${host}/${networkId}`)) touched.item(host, `port/${portId}`);
+  }
+  for (const portId of world.portsOfNetwork.of(networkId)) instancesTouched(world, portId, touched);
+}
+
+/** An instance is told of its NICs' addresses and networks, wherever the port itself is bound. */
+function instancesTouched(world: World, portId: string, touched: Touched): void {
+  for (const id of world.serversOfPort.of(portId)) {
+    const host = world.get('servers', id)?.host;
+    if (host) touched.item(host, `instance/${id}`);
   }
 }
 

@@ -63,10 +63,10 @@ export class World {
   /** Key `host/network`. */
   readonly portsOnHost = new Index();
   readonly portsOfGroup = new Index();
-  readonly portsOfDevice = new Index();
   readonly rulesOfGroup = new Index();
   readonly rulesOfRemoteGroup = new Index();
   readonly serversOfHost = new Index();
+  readonly serversOfPort = new Index();
   readonly dhcpOfNetwork = new Index();
   /** (network, host): how many of its ports the host has. */
   readonly presence = new PairCounts();
@@ -135,7 +135,11 @@ export class World {
     };
     switch (table) {
       case 'subnets': return set(this.subnetsOfNetwork, (row as Subnet).network_id);
-      case 'servers': return set(this.serversOfHost, (row as Server).host);
+      case 'servers': {
+        const server = row as Server;
+        for (const { port_id } of server.ports) set(this.serversOfPort, port_id);
+        return set(this.serversOfHost, server.host);
+      }
       case 'dhcp_bindings': return set(this.dhcpOfNetwork, (row as DhcpBinding).network_id);
       case 'security_group_rules': {
         const rule = row as SecurityGroupRule;
@@ -145,7 +149,6 @@ export class World {
       case 'ports': {
         const port = row as Port;
         set(this.portsOfNetwork, port.network_id);
-        set(this.portsOfDevice, port.device_id);
         for (const group of port.security_groups) {
           set(this.portsOfGroup, group);
           for (const address of memberAddresses(port)) this.addresses.add(group, address, by);

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { askInstance } from '#cli/control-socket.ts';
 import { downDataCentre } from '#cli/datacentre/datacentre.ts';
 import { onHost } from '#cli/datacentre/host.ts';
 import type { DataCentrePlan } from '#cli/datacentre/plan.ts';
@@ -153,6 +154,21 @@ export class Cloud {
         return text;
       },
     };
+  }
+
+  /** Sends raw frames out of a NIC of an instance, as its root could. */
+  async sendFrames(server: string, frames: readonly Buffer[], nic = 'eth0'): Promise<void> {
+    const { host, server_id } = await askInstance(this.state, server);
+    const script = 'import socket,sys\ns=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\ns.bind((sys.argv[1],0))\nfor f in sys.argv[2:]: s.send(bytes.fromhex(f))';
+    const pid = (await this.host(host, 'sh', '-c', `cat ${statePath.instances(this.state, host)}/${server_id}/pid`)).trim().split(/\s/)[0]!;
+    await this.host(host, 'nsenter', '-t', pid, '-n', 'python3', '-c', script, nic, ...frames.map((frame) => frame.toString('hex')));
+  }
+
+  /** Captures what reaches a device of a host; resolves once tcpdump listens. */
+  async capture(host: string, device: string, filter = ''): Promise<{ text(): string; stop(): Promise<string> }> {
+    const dump = this.start(host, 'tcpdump', '-l', '-e', '-n', '-i', device, ...(filter ? [filter] : []));
+    await until(10, `tcpdump listens on ${device}`, () => dump.text().includes('listening on'));
+    return dump;
   }
 
   /** Returns when every host has applied what the store holds now. */

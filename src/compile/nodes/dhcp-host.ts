@@ -11,7 +11,7 @@ export const dhcpHost: Node<'dhcp-host'> = {
   },
   item(world, host, [networkId = '', portId = '']) {
     const port = world.get('ports', portId);
-    if (!port || port.device_owner === 'network:dhcp' || !world.get('dhcp_bindings', `${networkId}/${host}`) || !world.presence.has(networkId, host)) return undefined;
+    if (port?.network_id !== networkId || port.device_owner === 'network:dhcp' || !world.get('dhcp_bindings', `${networkId}/${host}`) || !world.presence.has(networkId, host)) return undefined;
     const served = port.fixed_ips.filter((fixed) => world.get('subnets', fixed.subnet_id!)?.enable_dhcp);
     const addresses = served.map((fixed) => ({ subnet_id: fixed.subnet_id!, ip_address: fixed.ip_address! }));
     if (addresses.length === 0) return undefined;

@@ -14,7 +14,7 @@ export const forward: Node<'forward'> = {
   item(world, host, [networkId = '', portId = '']) {
     const type = tunnelType(world, networkId);
     const port = world.get('ports', portId);
-    const at = port && boundHost(port);
+    const at = port?.network_id === networkId ? boundHost(port) : null;
     const remote = at && at !== host ? world.get('hosts', at)?.tunneling_ip : undefined;
     if (!port || !type || !remote || !world.presence.has(networkId, host) || !world.get('hosts', host)?.tunneling_ip) return undefined;
     return {

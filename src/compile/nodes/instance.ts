@@ -13,9 +13,8 @@ export const instance: Node<'instance'> = {
   item(world, host, [id = '']) {
     const server = world.get('servers', id);
     if (!server || server.host !== host) return undefined;
+    // A port that somebody deleted takes its NIC away, never the instance.
     const ports = server.ports.map((each) => world.get('ports', each.port_id)).filter((port) => port !== undefined);
-    // A NIC whose row has not arrived yet: the instance waits for it rather than be made twice.
-    if (ports.length < server.ports.length) return undefined;
     const networkIds = [...new Set(ports.map((port) => port.network_id))];
     const networks = networkIds.map((networkId) => world.get('networks', networkId)).filter((network) => network !== undefined);
     const drive = configDrive({ server, ports, networks, subnets: networkIds.flatMap((networkId) => subnetsOf(world, networkId)) });

@@ -9,7 +9,7 @@ export const rule: Node<'rule'> = {
   },
   item(world, host, [groupId = '', id = '']) {
     const row = world.get('security_group_rules', id);
-    if (!row || !world.groupUse.has(groupId, host)) return undefined;
+    if (row?.security_group_id !== groupId || !world.groupUse.has(groupId, host)) return undefined;
     return {
       type: 'rule',
       rule_id: id,
