@@ -196,7 +196,11 @@ export class ContainerDriver implements InstanceDriver {
   }
 
   async #terminate(guest: GuestProcess): Promise<void> {
-    process.kill(guest.pid, 'SIGTERM');
+    try {
+      process.kill(guest.pid, 'SIGTERM');
+    } catch {
+      return; // It ended by itself meanwhile.
+    }
     await untilGone(guest, this.#stopTimeout);
   }
 

@@ -70,6 +70,7 @@ test('of /proc/sys only net is writable, and nothing of the host is mounted', ()
 test('the item gives the host name, the caller the root', () => {
   assert.equal(config.hostname, 'web-1');
   assert.equal(config.root.path, '/run/x/root');
+  assert.equal((crunConfig({ ...item, hostname: 'x'.repeat(100) }, '/', 'x64') as Config).hostname.length, 63);
 });
 
 test('the system call filter denies mounts, modules, clocks, nested namespaces, devices and vsock', () => {

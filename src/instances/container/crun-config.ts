@@ -57,7 +57,8 @@ export function crunConfig(item: InstanceItem, rootPath: string, arch: string = 
       rlimits: [{ type: 'RLIMIT_CORE', soft: 0, hard: 0 }],
     },
     root: { path: rootPath, readonly: false },
-    hostname: item.hostname,
+    // The kernel takes 64 characters; a server with a longer name shall run all the same.
+    hostname: item.hostname.slice(0, 63),
     mounts: [
       { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
