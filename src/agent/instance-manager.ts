@@ -73,7 +73,7 @@ export class InstanceManager {
       const item = this.#items.get(serverId);
       if (!item) continue;
       this.#ended.set(serverId, item.generation);
-      this.#options.report({ server_id: serverId, state: 'stopped', reason: 'the instance ended by itself' });
+      this.#options.report({ server_id: serverId, state: 'ended', generation: item.generation });
     }
   }
 
@@ -106,7 +106,8 @@ export class InstanceManager {
     } catch (error) {
       const reason = (error as Error).message;
       this.#options.log('instance failed', { server_id: serverId, reason });
-      this.#options.report({ server_id: serverId, state: 'error', reason });
+      const generation = this.#items.get(serverId)?.generation;
+      this.#options.report({ server_id: serverId, state: 'error', reason, ...(generation === undefined ? {} : { generation }) });
     }
   }
 
@@ -121,7 +122,7 @@ export class InstanceManager {
         await driver.stop(id);
         all.set(id, { ...known, state: 'stopped' });
       }
-      return { server_id: id, state: 'stopped' };
+      return { server_id: id, state: 'stopped', generation: item.generation };
     }
     if (this.#ended.get(id) === item.generation) return undefined;
     this.#ended.delete(id);
@@ -137,7 +138,7 @@ export class InstanceManager {
       await driver.start(id);
       known.state = 'running';
     }
-    return { server_id: id, state: 'running' };
+    return { server_id: id, state: 'running', generation: item.generation };
   }
 
   async #replug(item: InstanceItem, known: Known): Promise<void> {

@@ -54,7 +54,8 @@ function portChanged(world: World, before: Port | undefined, after: Port | undef
   const oldHost = before ? boundHost(before) : null;
   const newHost = after ? boundHost(after) : null;
   instancesTouched(world, (after ?? before)!.id, touched);
-  for (const [port, host, moved] of [[before, oldHost, oldHost !== newHost], [after, newHost, oldHost !== newHost]] as const) {
+  const moved = oldHost !== newHost || before?.network_id !== after?.network_id;
+  for (const [port, host] of [[before, oldHost], [after, newHost]] as const) {
     if (!port) continue;
     for (const peer of world.presence.of(port.network_id)) {
       touched.item(peer, `forward/${port.network_id}/${port.id}`);

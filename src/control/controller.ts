@@ -8,6 +8,7 @@ import { openStore } from '#store/open.ts';
 import type { Store } from '#store/store.ts';
 import { bootstrapCompute } from './compute/bootstrap.ts';
 import { neutronCommands } from './compute/neutron.ts';
+import { forgetPort } from './compute/server-delete.ts';
 import { reportInstance } from './compute/server-report.ts';
 import { computeService } from './compute/service.ts';
 import { listenForAgents } from './hosts/agents-socket.ts';
@@ -18,7 +19,6 @@ import { createFrame } from './http/frame.ts';
 import type { Log } from './http/log.ts';
 import { identityService } from './identity/identity-service.ts';
 import { KeystoneAuthenticator } from './identity/keystone-authenticator.ts';
-import { bootstrapImages } from './image/bootstrap.ts';
 import { imageService } from './image/service.ts';
 import { agentsRule, heartbeat } from './network/agents.ts';
 import { setPortStatus } from './network/binding.ts';
@@ -65,7 +65,13 @@ export class Controller {
     const hooks = portHooks(config);
     const networks = networksRule({ config, hooks });
     const subnets = subnetsRule({ config, hooks });
-    const rules = [networks, subnets, portsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), agentsRule({ config })];
+    const ports = portsRule({ config });
+    // A port that goes takes its NIC along, wherever the wish came from.
+    const serverPorts: typeof ports = { ...ports, delete: async (tx, context, gone) => {
+      await forgetPort(tx, gone);
+      await ports.delete(tx, context, gone);
+    } };
+    const rules = [networks, subnets, serverPorts, securityGroupsRule({ config }), securityGroupRulesRule({ config }), agentsRule({ config })];
 
     const hosts = new Hosts({
       store, config, log, publicEndpoint,
@@ -82,11 +88,12 @@ export class Controller {
         localVlanFree: async (tx, host, networkId) => void (await freeHostNumber(tx, host, 'local_vlan', networkId)),
       },
     });
+    const images = imageService({ store, config, authenticator, publicEndpoint, log, stateDir: state });
     const services = [
       ...(config.keystone ? [] : [identity.service]),
       networkService({ store, config, authenticator, publicEndpoint, rules }),
       computeService({ store, config, authenticator, publicEndpoint, log, network: neutronCommands(config), hosts: hostDirectory(store, config), hostCalls: hosts }),
-      imageService({ store, config, authenticator, publicEndpoint, log, stateDir: state }),
+      images,
     ];
     const app = createFrame({ services, log });
     const controller = new Controller(store, hosts, app);
@@ -94,7 +101,7 @@ export class Controller {
 
     if (!config.keystone) await identity.bootstrap();
     await bootstrapCompute(store, config.bootstrap);
-    await bootstrapImages(store);
+    await images.bootstrap();
     await bootstrapTour(store, config, { networks, subnets });
     await hosts.start();
     await app.listen({ host: address, port });

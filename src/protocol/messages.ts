@@ -53,7 +53,10 @@ export interface ItemReport {
 
 export interface InstanceReport {
   readonly server_id: string;
-  readonly state: 'running' | 'stopped' | 'error' | 'absent';
+  /** `ended` has stopped by itself: it is not started again unasked. */
+  readonly state: 'running' | 'stopped' | 'ended' | 'error' | 'absent';
+  /** Of the item that the report is about. */
+  readonly generation?: number;
   readonly reason?: string;
 }
 

@@ -5,7 +5,8 @@ import { lockServer, servers, updateServer } from './servers.ts';
 
 export interface InstanceReport {
   readonly server_id: string;
-  readonly state: 'running' | 'stopped' | 'error' | 'absent';
+  /** `ended` has stopped by itself, as when the guest was powered off from inside. */
+  readonly state: 'running' | 'stopped' | 'ended' | 'error' | 'absent';
   /** Of the instance that the report is about; without it the report is taken for the newest. */
   readonly generation?: number;
   /** Why it is in error. */
@@ -28,6 +29,7 @@ export async function reportInstance(tx: Tx, host: string, report: InstanceRepor
 function consequence(server: Server, { state, reason }: InstanceReport, now: string): Partial<Server> | undefined {
   if (state === 'running' && server.power === 'on') return { status: 'ACTIVE', task_state: null, fault: null, launched_at: server.launched_at ?? now };
   if (state === 'stopped' && server.power === 'off') return { status: 'SHUTOFF', task_state: null, fault: null };
+  if (state === 'ended' && server.power === 'on') return { power: 'off', status: 'SHUTOFF', task_state: null };
   if (state === 'error') {
     const message = reason ?? 'The host gave no reason.';
     return { status: 'ERROR', task_state: null, fault: server.fault?.message === message ? server.fault : { code: 500, message, created: now } };

@@ -43,7 +43,8 @@ export function createFrame({ services, log }: FrameOptions): FastifyInstance {
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 300 },
     // Long filters (id=a&id=b…) are normal for these clients.
     http: { maxHeaderSize: 64 * 1024 },
-    requestTimeout: 120_000,
+    // An image may take long; who sends no headers is cut off by Node after a minute.
+    requestTimeout: 3_600_000,
     forceCloseConnections: true,
   });
   app.decorateRequest('requestId', '');
