@@ -28,7 +28,7 @@ export function portsRule({ config }: NetworkDeps): Rule<typeof port> {
       const home = current.device_owner === 'network:dhcp' ? await networks.get(tx, current.network_id) : undefined;
       if (home) await ensureDhcp(tx, config, home, await aliveHosts(tx, config, 'DHCP agent'));
     },
-    present: async (_reader, _context, objects) => objects.map((one) => ({ ...one, dns_assignment: dnsAssignment(config, one), ip_allocation: one.fixed_ips.length > 0 ? 'immediate' : 'none' })),
+    present: async (_reader, _context, objects) => objects.map((one) => ({ dns_assignment: dnsAssignment(config, one), ip_allocation: one.fixed_ips.length > 0 ? 'immediate' : 'none' })),
     // A network's owner sees every port on it, whose ever it is (N-ML2-25).
     visible: (query, context) => query.where((e: any) => e.or([
       e('ports.project_id', '=', context.project_id),
