@@ -6,7 +6,7 @@ labScenario('05-flat', 'lab 5: two instances on a flat provider network', async 
   const { cloud } = lab;
   const empty = await tablesOfFlatNetwork(cloud);
   // From before the first port: also the guests' DHCP is on this wire.
-  const wire = cloud.start('fabric', 'tcpdump', '-l', '-e', '-n', '-v', '-i', 'physnet', 'vlan or arp or icmp or port 67 or port 68');
+  const wire = cloud.start('fabric', 'tcpdump', '-l', '-e', '-n', '-v', '-i', 'physnet', 'arp or icmp or port 67 or port 68 or vlan');
   await until(10, 'tcpdump listens on physnet', () => wire.text().includes('listening on'));
   await lab.demo();
   const admin = await cloud.api();
@@ -32,20 +32,30 @@ labScenario('05-flat', 'lab 5: two instances on a flat provider network', async 
     assert.doesNotMatch(wire.text(), /802\.1Q/);
   });
 
-  await t.test('N-DH-4 N-DH-7 N-DH-9 N-MTU-3 N-MTU-6: DISCOVER and REQUEST are broadcast, OFFER and ACK are not, and carry options 1, 3, 6, 26, 28, 121', async () => {
-    // The instance on the other host than the DHCP server's: its DHCP crosses the wire.
-    const remote = [first, second].find((port) => port['binding:host_id'] !== dhcp['binding:host_id'])!;
-    const messages = dhcpMessages(await wire.stop(), remote['mac_address']);
-    assert.deepEqual(messages.map(({ type }) => type).slice(-4), ['Discover', 'Offer', 'Request', 'ACK']);
+  // The instance on the other host than the DHCP server's: its DHCP crosses the wire.
+  const remote = [first, second].find((port) => port['binding:host_id'] !== dhcp['binding:host_id'])!;
+  await t.test('N-DH-4 N-DH-7 N-MTU-3 N-MTU-6: DISCOVER and REQUEST are broadcast, OFFER and ACK are not, and carry the subnet\'s options', async () => {
+    const messages = dhcpMessages(wire.text(), remote['mac_address']);
+    assert.deepEqual(messages.map(({ type }) => type), ['Discover', 'Offer', 'Request', 'ACK']);
     for (const { type, to } of messages) assert.equal(to, ['Discover', 'Request'].includes(type) ? 'ff:ff:ff:ff:ff:ff' : remote['mac_address'], type);
     const { text } = messages.at(-1)!;
-    assert.match(text, /Your-IP 172\.16\.0\.[34]/);
+    assert.match(text, new RegExp(`Your-IP ${ipOf(remote)}\n`));
     assert.match(text, /Subnet-Mask \(1\), length 4: 255\.240\.0\.0/);
     assert.match(text, /Default-Gateway \(3\), length 4: 172\.16\.0\.1/);
     assert.match(text, /Domain-Name-Server \(6\), length 4: 172\.16\.0\.2/);
     assert.match(text, /MTU \(26\), length 2: 1500/);
     assert.match(text, /BR \(28\), length 4: 172\.31\.255\.255/);
-    assert.match(text, /Classless-Static-Route \(121\)/);
+  });
+
+  await t.test('N-DH-7: a host route of the subnet reaches the next lease as option 121, with the default route in it', async () => {
+    const result = await lab.openstack('admin', 'subnet set --host-route destination=198.51.100.0/24,gateway=172.16.0.1 provider', `server reboot --hard ${remote['device_id']}`);
+    assert.equal(result.stderr, '');
+    await until(20, 'a second lease', () => dhcpMessages(wire.text(), remote['mac_address']).filter(({ type }) => type === 'ACK').length === 2);
+    const { text } = dhcpMessages(await wire.stop(), remote['mac_address']).at(-1)!;
+    assert.match(text, /Classless-Static-Route \(121\), length 13: \(198\.51\.100\.0\/24:172\.16\.0\.1\),\(default:172\.16\.0\.1\)/);
+    const name = remote === first ? 'demo-instance-1' : 'demo-instance-2';
+    await cloud.ping(name, '172.16.0.1');
+    assert.equal((await cloud.exec(name, 'ip', 'route', 'show', '198.51.100.0/24')).stdout.trim(), '198.51.100.0/24 via 172.16.0.1 dev eth0');
   });
 
   const hostOfDhcp: string = dhcp['binding:host_id'];
@@ -118,7 +128,7 @@ labScenario('05-flat', 'lab 5: two instances on a flat provider network', async 
     const host = far['binding:host_id'];
     await admin.delete(`/compute/v2.1/servers/${far['device_id']}`);
     await until(20, `${host} holds nothing of the network`, async () => (await tablesOf(cloud, host)) === empty.get(host));
-    const dropped = async () => Number(/n_packets=(\d+)/.exec(await cloud.host(host, 'ovs-ofctl', 'dump-flows', '--strict', 'br-int', 'table=0,priority=2,in_port=int-br-phys'))![1]);
+    const dropped = async () => Number(/n_packets=(\d+).* priority=2,in_port=\d+ actions=drop/.exec(await cloud.host(host, 'ovs-ofctl', 'dump-flows', 'br-int', 'table=0'))![1]);
     const before = await dropped();
     await cloud.tryHost('outside', 'arping', '-c', '1', '-w', '1', '-I', 'phys', '172.16.0.99');
     await until(5, 'the broadcast is counted where it is dropped', async () => (await dropped()) > before);
