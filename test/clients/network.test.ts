@@ -1,0 +1,119 @@
+/** The `openstack` command as Debian ships it, against the Networking API of a whole controller without hosts. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { Controller } from '#control/controller.ts';
+import { jsonLog } from '#control/http/log.ts';
+import type { Credential, Credentials } from '#control/identity/credentials-file.ts';
+import { heartbeat } from '#control/network/agents.ts';
+import { loadConfig } from '#model/config.ts';
+
+const run = promisify(execFile);
+let folder: string;
+let controller: Controller;
+let endpoint: string;
+let credentials: Credentials;
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'patchbay-network-client-'));
+  const listen = `127.0.0.1:${await freePort()}`;
+  endpoint = `http://${listen}`;
+  controller = await Controller.start({ config: loadConfig(`listen: ${listen}`), state: folder, log: jsonLog('test', () => {}) });
+  credentials = JSON.parse(readFileSync(join(folder, 'credentials.json'), 'utf8')) as Credentials;
+});
+
+after(async () => {
+  await controller.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Runs one command and returns its JSON, or undefined when it prints nothing. */
+async function openstack(who: Credential, ...argv: string[]): Promise<any> {
+  const { stdout } = await run('openstack', argv, { env: {
+    PATH: process.env['PATH']!, HOME: folder, OS_AUTH_URL: `${endpoint}/identity/v3`, OS_IDENTITY_API_VERSION: '3',
+    OS_USERNAME: who.username, OS_PASSWORD: who.password, OS_PROJECT_NAME: who.project_name, OS_USER_DOMAIN_NAME: 'Default', OS_PROJECT_DOMAIN_NAME: 'Default',
+  } });
+  return stdout === '' ? undefined : JSON.parse(stdout);
+}
+
+/** What a refused command prints. */
+async function refused(who: Credential, ...argv: string[]): Promise<string> {
+  return openstack(who, ...argv).then(() => assert.fail(`openstack ${argv.join(' ')} was not refused`), (error: { stderr?: string; message: string }) => error.stderr ?? error.message);
+}
+
+const json = ['-f', 'json'];
+
+test('N-ML2-7 N-ML2-8 openstack network create, list, show, set, delete', async () => {
+  const { admin } = credentials;
+  const demo = credentials.demo!;
+  const made = await openstack(demo, 'network', 'create', 'private', '--description', 'mine', '--mtu', '1400', '--tag', 'red', ...json);
+  assert.deepEqual([made.name, made.description, made.mtu, made.status, made.shared, made['router:external'], made['provider:network_type']], ['private', 'mine', 1400, 'ACTIVE', false, false, null]);
+  assert.deepEqual((await openstack(demo, 'network', 'show', 'private', ...json)).tags, ['red']);
+  assert.equal((await openstack(admin, 'network', 'show', made.id, ...json))['provider:network_type'], 'vxlan');
+  const provider = await openstack(admin, 'network', 'create', 'provider', '--share', '--external', '--provider-network-type', 'vlan', '--provider-physical-network', 'physnet', '--provider-segment', '100', ...json);
+  assert.deepEqual([provider['provider:network_type'], provider['provider:physical_network'], provider['provider:segmentation_id'], provider.shared], ['vlan', 'physnet', 100, true]);
+  assert.match(await refused(admin, 'network', 'create', 'again', '--provider-network-type', 'vlan', '--provider-physical-network', 'physnet', '--provider-segment', '100'), /The VLAN 100 on physical network physnet is in use/);
+  assert.match(await refused(demo, 'network', 'create', 'x', '--provider-network-type', 'vlan'), /HttpException: 403|ForbiddenException: 403/);
+  assert.ok((await openstack(demo, 'network', 'list', '--external', ...json)).some((each: any) => each.Name === 'provider'));
+  assert.deepEqual((await openstack(demo, 'network', 'list', '--internal', '--long', '--tags', 'red', ...json)).map((each: any) => each.Name), ['private']);
+  await openstack(demo, 'network', 'set', 'private', '--name', 'renamed', '--disable', '--mtu', '1300');
+  const renamed = await openstack(demo, 'network', 'show', 'renamed', ...json);
+  assert.deepEqual([renamed.id, renamed.mtu, renamed.admin_state_up], [made.id, 1300, false]);
+  await openstack(demo, 'network', 'unset', 'renamed', '--tag', 'red');
+  assert.deepEqual((await openstack(demo, 'network', 'show', 'renamed', ...json)).tags, []);
+  await openstack(demo, 'network', 'delete', 'renamed');
+  assert.match(await refused(demo, 'network', 'show', 'renamed'), /No Network found for renamed/);
+  await openstack(admin, 'network', 'delete', 'provider');
+});
+
+test('N-ML2-17 openstack subnet create, list, show, set, unset, delete', async () => {
+  const demo = credentials.demo!;
+  await openstack(demo, 'network', 'create', 'net', ...json);
+  const made = await openstack(demo, 'subnet', 'create', 'four', '--network', 'net', '--subnet-range', '192.168.7.0/24', '--gateway', '192.168.7.254', '--dns-nameserver', '9.9.9.9',
+    '--allocation-pool', 'start=192.168.7.10,end=192.168.7.20', '--host-route', 'destination=10.0.0.0/8,gateway=192.168.7.253', ...json);
+  assert.deepEqual([made.cidr, made.gateway_ip, made.enable_dhcp, made.dns_nameservers, made.allocation_pools, made.host_routes],
+    ['192.168.7.0/24', '192.168.7.254', true, ['9.9.9.9'], [{ start: '192.168.7.10', end: '192.168.7.20' }], [{ destination: '10.0.0.0/8', nexthop: '192.168.7.253' }]]);
+  const six = await openstack(demo, 'subnet', 'create', 'six', '--network', 'net', '--ip-version', '6', '--subnet-range', 'fd00:7::/64', '--ipv6-ra-mode', 'slaac', '--ipv6-address-mode', 'slaac', ...json);
+  assert.deepEqual([six.ip_version, six.gateway_ip, six.ipv6_address_mode], [6, 'fd00:7::1', 'slaac']);
+  assert.deepEqual((await openstack(demo, 'subnet', 'list', '--network', 'net', '--ip-version', '4', ...json)).map((each: any) => [each.Name, each.Subnet]), [['four', '192.168.7.0/24']]);
+  await openstack(demo, 'subnet', 'set', 'four', '--gateway', 'none', '--no-dhcp', '--dns-nameserver', '1.1.1.1');
+  await openstack(demo, 'subnet', 'unset', 'four', '--dns-nameserver', '9.9.9.9');
+  const changed = await openstack(demo, 'subnet', 'show', 'four', ...json);
+  assert.deepEqual([changed.gateway_ip, changed.enable_dhcp, changed.dns_nameservers], [null, false, ['1.1.1.1']]);
+  assert.match(await refused(demo, 'subnet', 'create', 'overlap', '--network', 'net', '--subnet-range', '192.168.0.0/16'), /overlaps with another subnet/);
+  assert.deepEqual((await openstack(demo, 'network', 'show', 'net', ...json)).subnets.sort(), [made.id, six.id].sort());
+  await openstack(demo, 'subnet', 'delete', 'four', 'six');
+  await openstack(demo, 'network', 'delete', 'net');
+});
+
+test('G1 B1 openstack extension list, network agent list, availability zone list, quota show and set', async () => {
+  const { admin } = credentials;
+  const aliases = (await openstack(admin, 'extension', 'list', '--network', ...json)).map((each: any) => each.Alias);
+  assert.ok(aliases.includes('provider') && aliases.includes('standard-attr-tag') && !aliases.includes('router'));
+  await controller.store.write((tx) => heartbeat(tx, 'compute9', [{ agent_type: 'Open vSwitch agent', configurations: { tunnel_types: ['vxlan'] } }, { agent_type: 'DHCP agent', configurations: {} }]));
+  const agents = await openstack(admin, 'network', 'agent', 'list', '--host', 'compute9', ...json);
+  assert.deepEqual(agents.map((each: any) => [each['Agent Type'], each.Host, each.Alive, each.State]).sort(), [['DHCP agent', 'compute9', true, true], ['Open vSwitch agent', 'compute9', true, true]]);
+  const dhcp = agents.find((each: any) => each['Agent Type'] === 'DHCP agent').ID;
+  await openstack(admin, 'network', 'agent', 'set', dhcp, '--disable', '--description', 'off');
+  const shown = await openstack(admin, 'network', 'agent', 'show', dhcp, ...json);
+  assert.deepEqual([shown.admin_state_up, shown.description], [false, 'off']);
+  await openstack(admin, 'network', 'agent', 'delete', dhcp);
+  assert.deepEqual((await openstack(admin, 'availability', 'zone', 'list', '--network', ...json)).map((each: any) => each['Zone Name']), []);
+  await openstack(admin, 'quota', 'set', '--networks', '7', '--ports', '-1', 'demo');
+  const quota = await openstack(admin, 'quota', 'show', 'demo', ...json);
+  const limit = (name: string) => (Array.isArray(quota) ? quota.find((row: any) => row.Resource === name)?.Limit : quota[name]);
+  assert.deepEqual([limit('networks'), limit('ports'), limit('subnets')], [7, -1, 100]);
+});
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
