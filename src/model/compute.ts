@@ -1,11 +1,11 @@
 /** Flavors, key pairs and servers (Compute API v2.1). */
-import { Type } from 'typebox';
 import { boolean, enumeration, integer, type Kind, nullable, text, uuid } from './kind.ts';
 import { type Held, defaulted, defineResource, readOnly, required } from './resource.ts';
+import { types } from './type-builder.ts';
 
 /** JSON that only the system writes: kept as it is. */
 function written<T>(): Kind<T> {
-  return { column: 'json', schema: () => Type.Unknown(), convert: (value) => value as T };
+  return { column: 'json', schema: () => types().Unknown(), convert: (value) => value as T };
 }
 
 export const flavor = defineResource({

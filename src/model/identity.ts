@@ -1,7 +1,7 @@
 /** The declared resources of the Identity API: domains, projects, users, roles, application credentials. */
-import { Type } from 'typebox';
 import { boolean, InvalidValue, json, type Kind, list, nullable, object, text } from './kind.ts';
 import { defaulted, defineResource, optional, readOnly, required } from './resource.ts';
+import { types } from './type-builder.ts';
 
 /** 32 hex digits, or `default` for the first domain. */
 const id = readOnly(text(64));
@@ -10,7 +10,7 @@ const id = readOnly(text(64));
 function name(max: number): Kind<string> {
   return {
     column: 'text',
-    schema: () => Type.String({ minLength: 1, maxLength: max, pattern: '[\\S]+' }),
+    schema: () => types().String({ minLength: 1, maxLength: max, pattern: '[\\S]+' }),
     convert(value) {
       const given = text(max).convert(value);
       if (given.trim() === '') throw new InvalidValue(`'${given}' does not match '[\\\\S]+'`);

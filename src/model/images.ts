@@ -1,7 +1,7 @@
 /** Images (Image API v2), and the ones that are built in. */
-import { Type } from 'typebox';
 import { boolean, enumeration, integer, type Kind, nullable, text, uuid } from './kind.ts';
 import { type Held, defaulted, defineResource, readOnly } from './resource.ts';
+import { types } from './type-builder.ts';
 
 export const DISK_FORMATS = ['ami', 'ari', 'aki', 'vhd', 'vhdx', 'vmdk', 'raw', 'qcow2', 'vdi', 'iso', 'ploop'] as const;
 export const CONTAINER_FORMATS = ['ami', 'ari', 'aki', 'bare', 'ovf', 'ova', 'docker', 'compressed'] as const;
@@ -9,7 +9,7 @@ export const IMAGE_STATUSES = ['queued', 'saving', 'active', 'deactivated'] as c
 export const VISIBILITIES = ['public', 'private', 'shared', 'community'] as const;
 
 function written<T>(): Kind<T> {
-  return { column: 'json', schema: () => Type.Unknown(), convert: (value) => value as T };
+  return { column: 'json', schema: () => types().Unknown(), convert: (value) => value as T };
 }
 
 export const image = defineResource({

@@ -1,8 +1,9 @@
 /** Kinds of attribute values: how one is read from the wire, checked, stored and described. */
-import { type TSchema, Type } from 'typebox';
+import type { TSchema } from 'typebox';
 import { parseCidr } from '#net/cidr.ts';
 import { formatIp, parseIp } from '#net/ip.ts';
 import { parseMac } from '#net/mac.ts';
+import { types } from './type-builder.ts';
 
 /** The column type of both engines; booleans are stored as 0 and 1, json as text. */
 export type Column = 'text' | 'integer' | 'boolean' | 'json';
@@ -30,7 +31,7 @@ const shown = (value: unknown): string => (typeof value === 'string' ? `'${value
 export function text(max = 255): Kind<string> {
   return {
     column: 'text',
-    schema: () => Type.String({ maxLength: max }),
+    schema: () => types().String({ maxLength: max }),
     convert(value) {
       if (typeof value !== 'string') throw new InvalidValue(`${shown(value)} is not a valid string`);
       if (value.length > max) throw new InvalidValue(`'${value.slice(0, 60)}…' exceeds maximum length of ${max}`);
@@ -46,7 +47,7 @@ const FALSE = new Set<unknown>([false, 0, '0', 'false', 'False', 'FALSE', 'f', '
 /** Booleans in every spelling that Neutron takes: True, true, 1, "1". */
 export const boolean: Kind<boolean> = {
   column: 'boolean',
-  schema: () => Type.Boolean(),
+  schema: () => types().Boolean(),
   convert(value) {
     const lower = typeof value === 'string' ? value.toLowerCase() : value;
     if (TRUE.has(lower)) return true;
@@ -59,7 +60,7 @@ export const boolean: Kind<boolean> = {
 export function integer(min = 0, max = 2 ** 31 - 1): Kind<number> {
   return {
     column: 'integer',
-    schema: () => Type.Integer({ minimum: min, maximum: max }),
+    schema: () => types().Integer({ minimum: min, maximum: max }),
     convert(value) {
       const number = typeof value === 'string' && /^-?[0-9]{1,15}$/.test(value) ? Number(value) : value;
       if (typeof number !== 'number' || !Number.isSafeInteger(number)) throw new InvalidValue(`'${String(value).slice(0, 60)}' is not an integer`);
@@ -74,7 +75,7 @@ const UUID = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$
 
 export const uuid: Kind<string> = {
   column: 'text',
-  schema: () => Type.String({ format: 'uuid' }),
+  schema: () => types().String({ format: 'uuid' }),
   convert(value) {
     if (typeof value !== 'string' || !UUID.test(value)) throw new InvalidValue(`${shown(value)} is not a valid UUID`);
     return value;
@@ -84,7 +85,7 @@ export const uuid: Kind<string> = {
 export function enumeration<const V extends string>(...values: V[]): Kind<V> {
   return {
     column: 'text',
-    schema: () => Type.Union(values.map((value) => Type.Literal(value))),
+    schema: () => types().Union(values.map((value) => types().Literal(value))),
     convert(value) {
       if (!values.includes(value as V)) throw new InvalidValue(`${shown(value)} is not in [${values.map((v) => `'${v}'`).join(', ')}]`);
       return value as V;
@@ -95,7 +96,7 @@ export function enumeration<const V extends string>(...values: V[]): Kind<V> {
 /** A unicast MAC address, normalised. */
 export const macAddress: Kind<string> = {
   column: 'text',
-  schema: () => Type.String({ pattern: '^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$' }),
+  schema: () => types().String({ pattern: '^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$' }),
   convert(value) {
     const mac = typeof value === 'string' ? parseMac(value) : undefined;
     if (!mac || mac === '00:00:00:00:00:00') throw new InvalidValue(`${shown(value)} is not a valid MAC address`);
@@ -106,7 +107,7 @@ export const macAddress: Kind<string> = {
 /** An IPv4 or IPv6 address, normalised. */
 export const ipAddress: Kind<string> = {
   column: 'text',
-  schema: () => Type.Union([Type.String({ format: 'ipv4' }), Type.String({ format: 'ipv6' })]),
+  schema: () => types().Union([types().String({ format: 'ipv4' }), types().String({ format: 'ipv6' })]),
   convert(value) {
     const ip = typeof value === 'string' ? parseIp(value) : undefined;
     if (!ip) throw new InvalidValue(`${shown(value)} is not a valid IP address`);
@@ -117,7 +118,7 @@ export const ipAddress: Kind<string> = {
 /** `address/prefix`, kept as it was given: rules decide whether host bits are allowed. */
 export const cidr: Kind<string> = {
   column: 'text',
-  schema: () => Type.String(),
+  schema: () => types().String(),
   convert(value) {
     if (typeof value !== 'string' || !value.includes('/') || !parseCidr(value)) throw new InvalidValue(`${shown(value)} is not a valid IP subnet`);
     return value;
@@ -127,7 +128,7 @@ export const cidr: Kind<string> = {
 export function nullable<T>(kind: Kind<T>): Kind<T | null> {
   return {
     column: kind.column,
-    schema: () => Type.Union([kind.schema(), Type.Null()]),
+    schema: () => types().Union([kind.schema(), types().Null()]),
     convert: (value) => (value === null ? null : kind.convert(value)),
   };
 }
@@ -136,7 +137,7 @@ export function nullable<T>(kind: Kind<T>): Kind<T | null> {
 export function list<T>(kind: Kind<T>, { unique = false, max = 1000 } = {}): Kind<T[]> {
   return {
     column: 'json',
-    schema: () => Type.Array(kind.schema(), { uniqueItems: unique }),
+    schema: () => types().Array(kind.schema(), { uniqueItems: unique }),
     convert(value) {
       if (!Array.isArray(value)) throw new InvalidValue(`'${String(value).slice(0, 60)}' is not a list`);
       if (value.length > max) throw new InvalidValue(`a list of ${value.length} exceeds the maximum of ${max}`);
@@ -154,7 +155,7 @@ type FieldsOf<F extends Fields> = { [K in keyof F]?: F[K] extends Kind<infer T> 
 export function object<F extends Fields>(fields: F, required: (keyof F & string)[] = []): Kind<FieldsOf<F>> {
   return {
     column: 'json',
-    schema: () => Type.Object(Object.fromEntries(Object.entries(fields).map(([key, kind]) => [key, required.includes(key) ? kind.schema() : Type.Optional(kind.schema())]))),
+    schema: () => types().Object(Object.fromEntries(Object.entries(fields).map(([key, kind]) => [key, required.includes(key) ? kind.schema() : types().Optional(kind.schema())]))),
     convert(value) {
       if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new InvalidValue(`${shown(value)} is not a dictionary`);
       for (const key of required) if (!(key in value)) throw new InvalidValue(`Expected keys: ['${required.join("', '")}'], given: ['${Object.keys(value).join("', '")}']`);
@@ -172,7 +173,7 @@ export function object<F extends Fields>(fields: F, required: (keyof F & string)
 /** Any JSON object of bounded size, stored as given (binding:profile). */
 export const json: Kind<Record<string, unknown>> = {
   column: 'json',
-  schema: () => Type.Object({}, { additionalProperties: true }),
+  schema: () => types().Object({}, { additionalProperties: true }),
   convert(value) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new InvalidValue(`${shown(value)} is not a dictionary`);
     if (JSON.stringify(value).length > 4095) throw new InvalidValue('the value exceeds 4095 bytes');
