@@ -127,7 +127,8 @@ export class InstanceManager {
     if (this.#ended.get(id) === item.generation) return undefined;
     this.#ended.delete(id);
     if (!known || known.state === 'stopped' || known.generation !== item.generation) {
-      for (const nic of known?.nics ?? []) await plugger.unplug(nic.device);
+      // Taps are made anew: their old rows go first, also those of a guest that took its taps along when it ended.
+      for (const nic of [...(known?.nics ?? []), ...item.nics]) await plugger.unplug(nic.device);
       await driver.create(item);
       all.set(id, (known = { state: 'created', generation: item.generation, nics: item.nics }));
     }

@@ -2,7 +2,7 @@
  * The host agent's composition root: `agent/main.ts --host NAME --state DIR --controller unix:PATH --config FILE`.
  * The only file of this room that knows real drivers.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -37,7 +37,7 @@ const wake = (): void => agent.wake();
 /** Every change of the host is said before it is made, in the operator's language. */
 const plan = (what: string, lines: readonly string[]): void => log.info('plan', { what, lines: lines.slice(0, 40), more: Math.max(0, lines.length - 40) });
 
-const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, log: note, onPlan: plan });
+const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, ifindexOf, quieten, log: note, onPlan: plan });
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
 const dhcp = new DhcpManager({ stateDir: state, plugger, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
 const containers = new ContainerDriver({ stateDir: join(state, 'instances'), layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });
@@ -93,6 +93,17 @@ async function hasKernelModule(): Promise<boolean> {
     return readFileSync('/proc/modules', 'utf8').includes('openvswitch ');
   } catch {
     return false;
+  }
+}
+
+/** What the instance driver sets on its own taps, for taps of others. */
+function quieten(device: string): void {
+  for (const [path, value] of [[`ipv6/conf/${device}/disable_ipv6`, '1'], [`ipv4/conf/${device}/arp_ignore`, '8'], [`ipv4/conf/${device}/rp_filter`, '1']] as const) {
+    try {
+      writeFileSync(`/proc/sys/net/${path}`, value);
+    } catch {
+      // A device of another kind, or one that has gone: nothing answers there.
+    }
   }
 }
 

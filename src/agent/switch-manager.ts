@@ -7,12 +7,13 @@ import { flowKey, type Flow } from '#openflow/flow.ts';
 import { formatFlowMod } from '#openflow/codec/flow-codec.ts';
 import { OpenFlowClient, OpenFlowError } from '#openflow/openflow-client.ts';
 import type { Operation } from '#openflow/ovsdb-client.ts';
-import { setPortTagOps } from '#openflow/vswitch-operations.ts';
+import { setInterfaceOps, setPortTagOps } from '#openflow/vswitch-operations.ts';
 import type { InterfaceRow, VswitchChange } from '#openflow/vswitch-row.ts';
 import { Vswitch } from '#openflow/vswitch.ts';
 import type { ItemReport } from '#protocol/messages.ts';
 import { planBridges, tunnelPortName } from './drivers/ovs/bridges.ts';
 import { FlowTable } from './drivers/ovs/flow-table.ts';
+import { PLUGGED_IFINDEX, replug } from './drivers/ovs/plugger.ts';
 import type { Manager } from './manager.ts';
 import { HostView, type OfPorts } from './pipeline/host-view.ts';
 import { allOwners, linesOf, ownersOf, tunnelOwners } from './pipeline/owners.ts';
@@ -27,6 +28,9 @@ export interface SwitchOptions {
   readonly wake: () => void;
   /** Makes the underlay know the way to a peer before the first frame needs it (dataplane.md trap 11). */
   readonly resolvePeer: (remoteIp: string) => Promise<void>;
+  readonly ifindexOf: (device: string) => number | undefined;
+  /** Keeps the host's own stack from answering on a device that userspace OVS reads (it reads it too). */
+  readonly quieten: (device: string) => void;
   /** Hears each non-empty plan as `ovs-vsctl` and `ovs-ofctl` lines, before it is carried out. */
   readonly onPlan: (what: string, lines: readonly string[]) => void;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -100,11 +104,15 @@ export class SwitchManager implements Manager {
     await this.#layOut();
     this.#render();
     for (const [name, bridge] of this.#bridges) await this.#program(name, bridge);
+    // Before the state is complete a port that it does not mention is none of our business: it may be wired and busy.
+    if (!this.#inSync) return [];
+    await this.#adopt();
     await this.#setTags();
     return this.#report();
   }
 
   async check(): Promise<void> {
+    for (const portId of this.#plugged.keys()) this.#ports.add(portId);
     for (const bridge of this.#bridges.values()) if (bridge.client) bridge.table.verify(await bridge.client.dumpFlows());
   }
 
@@ -157,6 +165,10 @@ export class SwitchManager implements Manager {
         if (before) this.#forget(before);
         if (after) this.#see(after);
         if (!before || !after || before.ofport !== after.ofport) wake = true;
+        else if (before.ifindex !== after.ifindex || before.link_state !== after.link_state) {
+          this.#ports.add(row.external_ids['iface-id']);
+          wake = true;
+        }
       } else if (before?.ofport !== after?.ofport) {
         this.#layoutDirty = wake = true;
         if (row.type === 'patch') for (const owner of allOwners(this.view)) this.#dirty.add(owner);
@@ -186,6 +198,21 @@ export class SwitchManager implements Manager {
     this.#ports.add(portId);
     const item = this.view.get('port', portId);
     if (item) this.#dirty.add(`segment/${item.network_id}`);
+  }
+
+  /** Quietens devices that somebody plugged, and plugs those anew that were made anew under their name. */
+  async #adopt(): Promise<void> {
+    for (const [portId, row] of [...this.#plugged]) {
+      if (!this.#ports.has(portId) || row.type !== '') continue;
+      const ifindex = this.#options.ifindexOf(row.name);
+      if (ifindex === undefined) continue;
+      const plugged = row.external_ids[PLUGGED_IFINDEX];
+      if (plugged === String(ifindex)) continue;
+      this.#options.quieten(row.name);
+      this.#options.onPlan('plug', [`${plugged === undefined ? 'adopt' : 'plug again'} ${row.name}`]);
+      if (plugged === undefined) await this.vswitch.transact(setInterfaceOps(row.name, { external_ids: { [PLUGGED_IFINDEX]: String(ifindex) } }));
+      else await replug(this.vswitch, row, ifindex);
+    }
   }
 
   /** Bridges, patches, tunnels; and a connection to each bridge. */
