@@ -1,3 +1,4 @@
+/** `patchbay bench`: the figures that are promised, with the physical limit measured beside them. */
 import { BENCHMARKS, runBenchmarks } from '../bench/run.ts';
 import { formatReport } from '../bench/report.ts';
 import { type Command, UsageError, requireRoot, textOption } from '../command.ts';
