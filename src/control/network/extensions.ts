@@ -21,6 +21,7 @@ const ROWS: readonly Row[] = [
   ['external-net', 'Neutron external network', 'Marks networks that lead outside.', '2013-01-14T10:00:00-00:00'],
   ['extra_dhcp_opt', 'Neutron Extra DHCP options', 'DHCP options of a single port.', '2013-03-17T12:00:00-00:00'],
   ['filter-validation', 'Filter parameters validation', 'An unknown filter is refused instead of ignored.', '2018-07-04T10:00:00-00:00'],
+  ['ip-substring-filtering', 'IP address substring filtering', 'Finds ports by a part of their address.', '2017-11-28T09:00:00-00:00'],
   ['net-mtu', 'Network MTU', 'Shows the MTU of a network.', '2015-03-25T10:00:00-00:00'],
   ['net-mtu-writable', 'Network MTU (writable)', 'Sets the MTU of a network up to what its type carries.', '2017-07-12T00:00:00-00:00'],
   ['network', 'Neutron L2 Network', 'Layer 2 networks.', '2012-01-01T10:00:00-00:00'],
