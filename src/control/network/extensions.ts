@@ -43,7 +43,6 @@ const ROWS: readonly Row[] = [
   ['standard-attr-revisions', 'Resource revision numbers', 'A number on every object that grows with each change.', '2016-04-11T10:00:00-00:00'],
   ['standard-attr-tag', 'Tag support for resources with standard attribute: network, port, security_group, subnet', 'Tags on objects, and filters by them.', '2017-01-01T00:00:00-00:00'],
   ['standard-attr-timestamp', 'Resource timestamps', 'Times of creation and of the last change on every object.', '2016-09-12T10:00:00-00:00'],
-  ['stateful-security-group', 'Stateful security group', 'Security groups with or without connection tracking.', '2019-11-26T09:00:00-00:00'],
   ['subnet', 'Neutron L3 Subnet', 'Address blocks on networks.', '2012-01-01T10:00:00-00:00'],
   ['subnet-external-network', 'Subnet belongs to an external network', 'Shows on a subnet whether its network is external.', '2024-02-05T18:00:00-00:00'],
 ];
