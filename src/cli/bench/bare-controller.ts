@@ -25,8 +25,8 @@ export class BareController {
     this.#child = child;
   }
 
-  /** Starts one on `state`, which is made when it is not there; resolves when it has answered. */
-  static async start(state: string): Promise<BareController> {
+  /** Starts one on `state`, which is made when it is not there; resolves when it has answered. `compileCache` is another one than ours. */
+  static async start(state: string, { compileCache }: { compileCache?: string } = {}): Promise<BareController> {
     mkdirSync(state, { recursive: true });
     const port = await freePort();
     const endpoint = `http://127.0.0.1:${port}`;
@@ -35,7 +35,8 @@ export class BareController {
     const log = openSync(join(state, 'controller.log'), 'a');
     const started = performance.now();
     const [command = '', ...args] = nodeArgv(ENTRY.server, '--config', config, '--state', state);
-    const child = spawn(command, args, { stdio: ['ignore', log, log] });
+    const env = { ...process.env, ...(compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache }) };
+    const child = spawn(command, args, { stdio: ['ignore', log, log], env });
     closeSync(log);
     const kill = () => void child.kill('SIGKILL');
     process.once('exit', kill);
