@@ -1,6 +1,8 @@
 /** An HTTP server that does nothing: `/N` answers N bytes. A process of its own; prints its port. */
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+
+// Not an import: see src/control/controller.ts.
+const { createServer } = process.getBuiltinModule('node:http');
 
 const bodies = new Map<number, Buffer>();
 const server = createServer((request, response) => {
