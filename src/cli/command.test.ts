@@ -19,6 +19,14 @@ test('options, positionals and what follows -- are kept apart', () => {
   assert.equal(readArguments(command, ['compute1']).rest, undefined);
 });
 
+test('PATCHBAY_STATE stands for --state, and --state is stronger', (t) => {
+  const before = process.env['PATCHBAY_STATE'];
+  t.after(() => (before === undefined ? delete process.env['PATCHBAY_STATE'] : (process.env['PATCHBAY_STATE'] = before)));
+  process.env['PATCHBAY_STATE'] = '/tmp/x/../z';
+  assert.equal(readArguments(command, ['compute1']).state, '/tmp/z');
+  assert.equal(readArguments(command, ['compute1', '--state', '/tmp/y']).state, '/tmp/y');
+});
+
 test('wrong arguments are one line each', () => {
   const complaint = (argv: string[], look: (invocation: ReturnType<typeof readArguments>) => unknown = () => {}) => {
     try {
@@ -51,6 +59,6 @@ do it
 
   --hosts N    how many
   --purge      all of it
-  --state DIR  where this data centre keeps its state
+  --state DIR  where this data centre keeps its state (or set PATCHBAY_STATE)
   --help       show this help`);
 });

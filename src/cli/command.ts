@@ -39,7 +39,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-const STATE: OptionSpec = { type: 'string', value: 'DIR', help: 'where this data centre keeps its state (default: PATCHBAY_STATE, or a folder of the user)' };
+const STATE: OptionSpec = { type: 'string', value: 'DIR', help: 'where this data centre keeps its state (or set PATCHBAY_STATE)' };
 const HELP: OptionSpec = { type: 'boolean', help: 'show this help' };
 
 /** Reads `argv` (after the command's name); throws `UsageError`. The option `help` is left for the caller to look at. */
