@@ -34,12 +34,12 @@ export class Lab {
 
   /** Runs `labs/NAME/demo.sh` with admin's credentials; throws when it fails. */
   async demo(): Promise<string> {
-    return success(await this.#shell(`source <(${this.#patchbay('openrc')} admin) && ${ROOT}/labs/${this.#name}/demo.sh`), 'demo.sh');
+    return success(await this.#shell(`source <(${this.#patchbay('openrc')} admin) && ${this.file('demo.sh')}`), 'demo.sh');
   }
 
   /** What `labs/NAME/observe.sh` shows on a host. */
   observe(host: string): Promise<string> {
-    return this.cloud.host(host, 'sh', `${ROOT}/labs/${this.#name}/observe.sh`);
+    return this.cloud.host(host, 'sh', this.file('observe.sh'));
   }
 
   /** Runs openstack commands in one process; what fails leaves a line on stderr. The demo user's come from the demo-openrc that demo.sh wrote. */
@@ -53,12 +53,17 @@ export class Lab {
     success(await this.#shell(`source <(${this.#patchbay('openrc')} admin) && ${ROOT}/labs/disable-port-security.sh`), 'disable-port-security.sh');
   }
 
-  /** Runs a command inside an instance by ssh from `outside`, with the demo-key. */
-  async ssh(address: string, ...command: string[]): Promise<string> {
-    return success(await this.#shell(`${this.#patchbay('host')} outside -- ssh ${GUEST_ACCESS.join(' ')} ${address} ${command.join(' ')}`), `ssh ${address}`);
+  /** The path of a file of the lab. */
+  file(name: string): string {
+    return `${ROOT}/labs/${this.#name}/${name}`;
   }
 
-  /** The same by `openstack server ssh`, which asks the API for the address. */
+  /** Runs a command inside an instance by ssh from a host or `outside`, with the demo-key. */
+  async ssh(from: string, address: string, ...command: string[]): Promise<string> {
+    return success(await this.#shell(`${this.#patchbay('host')} ${from} -- ssh ${GUEST_ACCESS.join(' ')} ${address} ${command.join(' ')}`), `ssh ${address}`);
+  }
+
+  /** From `outside`, by `openstack server ssh`, which asks the API for the address. */
   async serverSsh(server: string, ...command: string[]): Promise<string> {
     return success(await this.#shell(`source ./demo-openrc && ${this.#patchbay('host')} outside -- openstack server ssh --private ${server} -- ${GUEST_ACCESS.join(' ')} ${command.join(' ')}`), `server ssh ${server}`);
   }
