@@ -13,6 +13,8 @@ if (!state) {
   process.stderr.write('server: --state is missing: name the folder that holds the store\n');
   process.exit(2);
 }
+// The store holds password hashes and signing keys: what we make is root's alone.
+process.umask(0o077);
 mkdirSync(state, { recursive: true });
 enableCompileCache(join(state, 'compile-cache'));
 // After the cache is on: everything below is loaded through it.

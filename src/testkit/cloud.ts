@@ -3,7 +3,7 @@
  * driven as a user drives it. The hidden oracles run at the end of each scenario, without being asked (oracles.ts).
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -75,8 +75,9 @@ export class Cloud {
       for (const host of cloud.hosts) cloud.baseline.set(host, await inventory(cloud, host));
       return cloud;
     } catch (error) {
+      const logs = ['controller', ...cloud.hosts].flatMap((source) => cloud.log(source).filter(({ level }) => level === 'error').slice(-3).map((line) => `${source}: ${JSON.stringify(line)}`));
       await cloud.down();
-      throw error;
+      throw new Error([(error as Error).message, ...logs].join('\n'), { cause: error });
     }
   }
 
@@ -189,7 +190,8 @@ export class Cloud {
 
   /** The agent's log lines of a host. */
   log(source: string): Record<string, unknown>[] {
-    return readFileSync(statePath.log(this.state, source), 'utf8').split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
+    const file = statePath.log(this.state, source);
+    return (existsSync(file) ? readFileSync(file, 'utf8') : '').split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
   /** Tells what a failed scenario's controller and agents said last. */

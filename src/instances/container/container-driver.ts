@@ -1,7 +1,7 @@
 /** Instances as containers run by crun (DESIGN §8 "Instances"). */
 
-import { mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { chmod, mkdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { InstanceItem, InstanceNic } from '#hoststate/instance.ts';
 import {
@@ -75,6 +75,8 @@ export class ContainerDriver implements InstanceDriver {
       const [tools, image] = await Promise.all([this.#layers.tools(), this.#layers.image(item.image)]);
       if (record !== undefined) await this.#end(directory, item.server_id, record);
       await Promise.all([this.#rootPath, this.#crunRoot].map((path) => mkdir(path, { recursive: true })));
+      // A crun that clears up after a crashed host may have been here first, and makes folders for root only.
+      await chmod(dirname(this.#rootPath), 0o755);
       const [made, cgroups] = await Promise.all([
         directory.prepare(item, this.#rootPath, { tools, image }),
         this.#cgroups.ensure(item.server_id, { memory: item.ram, pids: MOST_PROCESSES }),
