@@ -6,7 +6,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { after, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { askInstance } from '#cli/control-socket.ts';
@@ -18,8 +18,12 @@ import { readSettings } from '#cli/settings.ts';
 import { up } from '#cli/up.ts';
 import { Api } from './api.ts';
 import { inventory, runOracles } from './oracles.ts';
+import { stopCluster } from './postgres.ts';
 
 const PATCHBAY = fileURLToPath(new URL('../../patchbay', import.meta.url));
+
+// The oracles compare with a PostgreSQL of this process.
+after(stopCluster);
 
 export interface Result {
   readonly code: number;

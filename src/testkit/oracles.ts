@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { join } from 'node:path';
-import { loadConfig } from '#model/config.ts';
+import { type Config, loadConfig } from '#model/config.ts';
 import { readFileSync } from 'node:fs';
 import { Compiler } from '#compile/compiler.ts';
 import { loadIntent } from '#control/hosts/intent.ts';
@@ -16,7 +16,7 @@ import { tables } from '#store/schema.ts';
 import type { Store } from '#store/store.ts';
 import type { Cloud } from './cloud.ts';
 import { until } from './cloud.ts';
-import { freshDatabase, stopCluster } from './postgres.ts';
+import { freshDatabase } from './postgres.ts';
 
 /** Runs all of them; deletes everything on the way. */
 export async function runOracles(cloud: Cloud, t: TestContext): Promise<void> {
@@ -25,7 +25,7 @@ export async function runOracles(cloud: Cloud, t: TestContext): Promise<void> {
   await t.test('oracle 1: compiled from scratch = compiled incrementally', () => sameFromScratch(cloud));
   await t.test('oracle 2: applied twice = once', () => nothingToMend(cloud));
   await t.test('oracle 3: an agent restarted with empty memory plans nothing', () => restartPlansNothing(cloud));
-  await t.test('oracle 4: SQLite = PostgreSQL', () => sameOnPostgres(cloud));
+  await t.test('oracle 4: SQLite = PostgreSQL', () => sameOnOther(cloud));
   await t.test('oracle 6: after deletion of everything nothing is left', () => nothingLeft(cloud));
 }
 
@@ -77,9 +77,10 @@ async function restartPlansNothing(cloud: Cloud): Promise<void> {
   }
 }
 
-async function sameOnPostgres(cloud: Cloud): Promise<void> {
+/** Copies every row to the other engine: both must lead to the same states. */
+async function sameOnOther(cloud: Cloud): Promise<void> {
   const source = await openStore(connection(cloud));
-  const copy = await openStore(await freshDatabase());
+  const copy = await openStore(source.engine === 'sqlite' ? await freshDatabase() : `sqlite:///${join(cloud.state, 'copy.db')}`);
   try {
     await copy.write(async (tx) => {
       for (const { name } of tables()) {
@@ -92,7 +93,6 @@ async function sameOnPostgres(cloud: Cloud): Promise<void> {
   } finally {
     await copy.close();
     await source.close();
-    await stopCluster();
   }
 }
 
@@ -133,7 +133,7 @@ function plans(cloud: Cloud, host: string, from: number): unknown[] {
 }
 
 async function compileFrom(store: Store, cloud: Cloud, host: string): Promise<string> {
-  const compiler = new Compiler(loadConfig(readFileSync(statePath.config(cloud.state), 'utf8')));
+  const compiler = new Compiler(configOf(cloud));
   compiler.apply(await loadIntent(store.reader));
   return printState(compiler.fromScratch(host));
 }
@@ -142,6 +142,10 @@ function print(items: readonly Item[]): string {
   return printState(new Map(items.map((item) => [keyOf(item), item])));
 }
 
+function configOf(cloud: Cloud): Config {
+  return loadConfig(readFileSync(statePath.config(cloud.state), 'utf8'));
+}
+
 function connection(cloud: Cloud): string {
-  return `sqlite:///${join(cloud.state, 'patchbay.db')}`;
+  return configOf(cloud).connection ?? `sqlite:///${join(cloud.state, 'patchbay.db')}`;
 }

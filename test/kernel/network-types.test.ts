@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { scenario, until } from '#testkit/cloud.ts';
+
+const NETWORKS = [
+  { name: 'gre', attributes: { 'provider:network_type': 'gre' }, cidr: '10.11.0.0/24', mtu: 1458 },
+  { name: 'geneve', attributes: { 'provider:network_type': 'geneve' }, cidr: '10.12.0.0/24', mtu: 1450 },
+  { name: 'vxlan', attributes: { 'provider:network_type': 'vxlan', 'provider:segmentation_id': 4711 }, cidr: '10.13.0.0/24', mtu: 1450 },
+  { name: 'vlan', attributes: { 'provider:network_type': 'vlan', 'provider:physical_network': 'physnet', 'provider:segmentation_id': 142 }, cidr: '10.14.0.0/24', mtu: 1500 },
+  { name: 'flat', attributes: { 'provider:network_type': 'flat', 'provider:physical_network': 'physnet' }, cidr: '10.15.0.0/24', mtu: 1500 },
+  { name: 'local', attributes: { 'provider:network_type': 'local' }, cidr: '10.16.0.0/24', mtu: 1500 },
+] as const;
+
+scenario('N-ML2-3: instances reach each other across hosts over every type of network', { config: 'dhcp_agents_per_network: 2\n' }, async (cloud, t) => {
+  const admin = await cloud.api();
+  await admin.post('/compute/v2.1/flavors', { flavor: { name: 'm1.nano', ram: 128, vcpus: 1, disk: 1 } });
+  const untouched = await flowsOf();
+  const networks = await Promise.all(NETWORKS.map(async ({ name, attributes, cidr }) => {
+    const network = await admin.network({ name, ...attributes });
+    await admin.subnet({ network_id: network.id, cidr });
+    return network;
+  }));
+  const uuids = networks.map((network) => ({ uuid: network.id }));
+  const [one, two, three] = await Promise.all([
+    admin.server({ name: 'vm1', networks: uuids, availability_zone: 'nova:compute1' }),
+    admin.server({ name: 'vm2', networks: uuids, availability_zone: 'nova:compute2' }),
+    admin.server({ name: 'vm3', networks: uuids.slice(-1), availability_zone: 'nova:compute1' }),
+  ]);
+  const addressOf = (server: any, name: string): string => server.addresses[name][0].addr;
+
+  for (const [i, { name, mtu }] of NETWORKS.entries()) {
+    if (name === 'local') continue;
+    await t.test(`${name}: ping, and frames of the full MTU with DF (N-MTU-7)`, async () => {
+      assert.equal(networks[i].mtu, mtu);
+      await cloud.ping('vm1', addressOf(two, name));
+      await until(20, `vm1 knows the MTU of ${name}`, async () => (await cloud.exec('vm1', 'ip', '-o', 'link', 'show', 'dev', `eth${i}`)).stdout.includes(`mtu ${mtu}`));
+      const full = await cloud.exec('vm1', 'ping', '-c', '2', '-i', '0.3', '-W', '2', '-M', 'do', '-s', String(mtu - 28), addressOf(two, name));
+      assert.equal(full.code, 0, full.stdout + full.stderr);
+      assert.notEqual((await cloud.exec('vm1', 'ping', '-c', '1', '-W', '1', '-M', 'do', '-s', String(mtu - 27), addressOf(two, name))).code, 0);
+    });
+  }
+
+  await t.test('N-DH-12: two DHCP servers serve each network and give the same answers', async () => {
+    for (const network of networks) {
+      const servers = (await admin.get(`/network/v2.0/ports?network_id=${network.id}&device_owner=network:dhcp`)).ports;
+      assert.deepEqual(servers.map((port: Record<string, string>) => port['binding:host_id']).sort(), ['compute1', 'compute2']);
+      const [first, second] = await Promise.all(['compute1', 'compute2'].map((host) => cloud.host(host, 'cat', `${cloud.state}/hosts/${host}/dhcp/${network.id}/host`)));
+      assert.equal(first, second);
+    }
+  });
+
+  await t.test('N-ML2-4: a local network ends at its host', async () => {
+    await cloud.ping('vm1', addressOf(three, 'local'));
+    assert.equal(await cloud.answers('vm1', addressOf(two, 'local')), false);
+  });
+
+  await t.test('N-OVS-5 N-OVS-6: each network has a tag of its own on each host, and hosts number independently', async () => {
+    for (const [host, server] of [['compute1', one], ['compute2', two]]) {
+      const ports = (await admin.get(`/network/v2.0/ports?device_id=${server.id}`)).ports;
+      const tags = await Promise.all(ports.map(async (port: { id: string }) => Number(await cloud.host(host, 'ovs-vsctl', 'get', 'Port', `tap${port.id.slice(0, 11)}`, 'tag'))));
+      assert.equal(new Set(tags).size, NETWORKS.length);
+      assert.ok(Math.min(...tags) >= 1 && Math.max(...tags) <= NETWORKS.length, `tags ${tags}`);
+    }
+  });
+
+  await t.test('N-OVS-16: removing the last port of a network from a host removes exactly what it had added', async () => {
+    for (const server of [one, two, three]) await admin.delete(`/compute/v2.1/servers/${server.id}`);
+    for (const network of networks) {
+      for (const subnet of (await admin.get(`/network/v2.0/subnets?network_id=${network.id}`)).subnets) await admin.request('PUT', `/network/v2.0/subnets/${subnet.id}`, { subnet: { enable_dhcp: false } });
+    }
+    await until(20, 'both hosts have the flows of the beginning', async () => JSON.stringify(await flowsOf()) === JSON.stringify(untouched));
+  });
+
+  async function flowsOf(): Promise<string[]> {
+    const script = "for b in br-int br-tun br-phys; do ovs-ofctl dump-flows --no-stats $b | grep -v 'NXST\\|0x506174636862614c' | sort; done";
+    return Promise.all(cloud.hosts.map((host) => cloud.host(host, 'sh', '-c', script)));
+  }
+});
