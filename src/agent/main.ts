@@ -64,7 +64,7 @@ const agent = new Agent({
 });
 agent.wake();
 // An agent ends with its host, and not in a way that would keep its compiled form for the next.
-setTimeout(() => flushCompileCache(), 500).unref();
+setTimeout(() => flushCompileCache(), 10_000).unref();
 // Ahead of the first instance, and not in the way of the first hello.
 setTimeout(() => void containers.warmUp().catch((error: Error) => log.error('the image cannot be built', { reason: error.message })), 100);
 

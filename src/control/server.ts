@@ -27,7 +27,8 @@ try {
   const config = loadConfig(values.config ? readFileSync(values.config, 'utf8') : '');
   const controller = await Controller.start({ config, state, log });
   log.info('ready', { listen: config.listen, ms: Math.round(performance.now()) });
-  setTimeout(() => flushCompileCache(), 200);
+  // It stands still while it writes, at a first start for half a second: not while the agents join.
+  setTimeout(() => flushCompileCache(), 10_000).unref();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void controller.stop().finally(() => process.exit(0)));
 } catch (error) {
   log.error((error as Error).message, (error as Error).message.startsWith('config:') ? {} : { error: String((error as Error).stack) });

@@ -219,6 +219,8 @@ export class Hosts {
       const requestIds = [...new Set(next.changes.map((change) => change.request_id).filter((id) => id !== null))];
       for (const [host, delta] of deltas) this.#send(host, delta, requestIds);
       this.#wake();
+      // Whatever is committed from here on is announced.
+      if (next.changes.length < BATCH) return;
     }
   }
 

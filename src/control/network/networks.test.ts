@@ -41,7 +41,7 @@ async function lab(store: Store, yaml = ''): Promise<Lab> {
     ...api, store, announced,
     network: async (who, attributes = {}) => (await api.ok(who, 'POST', '/v2.0/networks', { network: { name: 'n', ...attributes } })).network,
     port: (attributes) => store.write(async (tx) => {
-      const made = newObject(port, tx, { name: '', project_id: 'demo-project', admin_state_up: true, status: 'DOWN', device_id: '', device_owner: '', mac_address: `fa:16:3e:${crypto.randomUUID().slice(0, 2)}:00:01`, fixed_ips: [], allowed_address_pairs: [], extra_dhcp_opts: [], 'binding:profile': {}, security_groups: [], ...attributes });
+      const made = newObject(port, tx, { name: '', project_id: 'demo-project', admin_state_up: true, status: 'DOWN', device_id: '', device_owner: '', mac_address: `fa:16:3e:${crypto.randomUUID().replace(/^(..)(..)(..).*$/, '$1:$2:$3')}`, fixed_ips: [], allowed_address_pairs: [], extra_dhcp_opts: [], 'binding:profile': {}, security_groups: [], ...attributes });
       await ports.insert(tx, [made]);
       for (const { subnet_id, ip_address } of made.fixed_ips) await tx.db.insertInto('ip_allocations').values({ subnet_id: subnet_id!, ip_address: ip_address!, network_id: made.network_id, port_id: made.id }).execute();
       return made.id;
