@@ -170,8 +170,8 @@ export class Cloud {
   }
 
   /** Captures what reaches a device of a host; resolves once tcpdump listens. */
-  async capture(host: string, device: string, filter = ''): Promise<{ text(): string; stop(): Promise<string> }> {
-    const dump = this.start(host, 'tcpdump', '-l', '-e', '-n', '-i', device, ...(filter ? [filter] : []));
+  async capture(host: string, device: string, filter = '', ...flags: string[]): Promise<{ text(): string; stop(): Promise<string> }> {
+    const dump = this.start(host, 'tcpdump', '-l', '-e', '-n', ...flags, '-i', device, ...(filter ? [filter] : []));
     await until(10, `tcpdump listens on ${device}`, () => dump.text().includes('listening on'));
     return dump;
   }

@@ -56,14 +56,29 @@ export function routerAdvertisement(destination: string, source: string, from: s
   return icmpv6(destination, source, from, 'ff02::1', 134, Buffer.from([64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0]));
 }
 
-/** A BOOTP reply with the DHCP options of an offer of `yiaddr`. */
-export function dhcpOffer(clientMac: string, yiaddr: string, server: string): Buffer {
+export const DHCP = { DISCOVER: 1, OFFER: 2, REQUEST: 3, DECLINE: 4, ACK: 5, NAK: 6, RELEASE: 7, INFORM: 8 } as const;
+
+export interface DhcpFields {
+  readonly op: 'request' | 'reply';
+  readonly type: number;
+  readonly mac: string;
+  readonly ciaddr?: string;
+  readonly yiaddr?: string;
+  /** Option 54. */
+  readonly server?: string;
+  /** Option 50. */
+  readonly requested?: string;
+}
+
+/** A BOOTP message with DHCP options (RFC 2131, RFC 2132). */
+export function dhcpMessage({ op, type, mac, ciaddr = '0.0.0.0', yiaddr = '0.0.0.0', server, requested }: DhcpFields): Buffer {
   const fixed = Buffer.alloc(236);
-  fixed.set([2, 1, 6, 0], 0);
+  fixed.set([op === 'reply' ? 2 : 1, 1, 6, 0, 0x50, 0x42, 0, type], 0);
+  address(ciaddr).copy(fixed, 12);
   address(yiaddr).copy(fixed, 16);
-  address(server).copy(fixed, 20);
-  Buffer.from(macBytes(clientMac)).copy(fixed, 28);
-  return Buffer.concat([fixed, Buffer.from([0x63, 0x82, 0x53, 0x63, 53, 1, 2, 54, 4]), address(server), Buffer.from([255])]);
+  Buffer.from(macBytes(mac)).copy(fixed, 28);
+  const option = (code: number, ip: string | undefined) => (ip === undefined ? Buffer.alloc(0) : Buffer.concat([Buffer.from([code, 4]), address(ip)]));
+  return Buffer.concat([fixed, Buffer.from([0x63, 0x82, 0x53, 0x63, 53, 1, type]), option(54, server), option(50, requested), Buffer.from([255])]);
 }
 
 /** `checksumAt`: where the transport's checksum stands in `payload`; both families know it there. */

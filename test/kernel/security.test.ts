@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type Cloud, scenario, until } from '#testkit/cloud.ts';
-import { arp, BROADCAST, dhcpOffer, ethernet, neighbourAdvertisement, routerAdvertisement, tagged, udp } from '#testkit/frames.ts';
+import { arp, BROADCAST, DHCP, dhcpMessage, ethernet, neighbourAdvertisement, routerAdvertisement, tagged, udp } from '#testkit/frames.ts';
 
 interface Guest {
   readonly name: string;
@@ -95,7 +95,7 @@ scenario('two projects with the same addresses, and guests that attack', {}, asy
     ['N-SG-3 OSSA-2021-001: a forged IPv6 source is dropped', (from, victim) => udp(victim.mac, from.mac, { from: 'fd00:1::66', to: victim.ip6, sport: 6663, dport: 6663, data: 'x' }), 'fd00:1::66'],
     ['N-SG-3 OSSA-2021-004: a forged ARP reply is dropped', (from, victim) => arp(victim.mac, from.mac, { op: 'reply', sha: from.mac, spa: '10.1.0.67', tha: victim.mac, tpa: victim.ip }), '10.1.0.67'],
     ['N-SG-3: an ARP reply with a foreign hardware address inside is dropped', (from, victim) => arp(victim.mac, from.mac, { op: 'reply', sha: 'fa:16:3e:67:67:67', spa: from.ip, tha: victim.mac, tpa: victim.ip }), 'fa:16:3e:67:67:67'],
-    ['N-SG-3 OSSA-2016-009: a forged DHCP offer is dropped', (from, victim) => udp(victim.mac, from.mac, { from: from.ip, to: victim.ip, sport: 67, dport: 68, data: dhcpOffer(victim.mac, '10.1.0.68', from.ip) }), 'BOOTP/DHCP, Reply'],
+    ['N-SG-3 OSSA-2016-009: a forged DHCP offer is dropped', (from, victim) => udp(victim.mac, from.mac, { from: from.ip, to: victim.ip, sport: 67, dport: 68, data: dhcpMessage({ op: 'reply', type: DHCP.OFFER, mac: victim.mac, yiaddr: '10.1.0.68', server: from.ip }) }), 'BOOTP/DHCP, Reply'],
     ['N-SG-3 OSSA-2016-009: a forged neighbour advertisement is dropped', (from, victim) => neighbourAdvertisement(victim.mac, from.mac, from.ip6, victim.ip6, 'fd00:1::69'), 'fd00:1::69'],
     ['OSSA-2016-009: a router advertisement of a guest is dropped', (from, victim) => routerAdvertisement(victim.mac, from.mac, linkLocal(from.mac)), 'router advertisement'],
     ['N-OVS-12: a tagged frame of a guest is dropped', (from, victim) => tagged(1, udp(victim.mac, from.mac, { from: from.ip, to: victim.ip, sport: 6670, dport: 6670, data: 'x' })), '6670'],

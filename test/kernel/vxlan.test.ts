@@ -1,18 +1,73 @@
 import assert from 'node:assert/strict';
-import { scenario } from '#testkit/cloud.ts';
+import { scenario, until } from '#testkit/cloud.ts';
+import { BROADCAST, DHCP, dhcpMessage, udp } from '#testkit/frames.ts';
 
-const A = 'nova:compute1';
-const B = 'nova:compute2';
-
-scenario('N-VX-14 N-ML2-1 N-VX-1: two instances on different hosts ping each other over VXLAN right after boot', {}, async (cloud) => {
+scenario('two instances on a VXLAN network of three hosts', { hosts: 3 }, async (cloud, t) => {
   const admin = await cloud.api();
   await admin.post('/compute/v2.1/flavors', { flavor: { name: 'm1.nano', ram: 128, vcpus: 1, disk: 1 } });
   const network = await admin.network({ name: 'net' });
   await admin.subnet({ network_id: network.id, cidr: '10.0.0.0/24' });
-  const [one, two] = await Promise.all([A, B].map((availability_zone, i) => admin.server({ name: `vm${i + 1}`, networks: [{ uuid: network.id }], availability_zone })));
+  const [one, two] = await Promise.all(['compute1', 'compute2'].map((host, i) => admin.server({ name: `vm${i + 1}`, networks: [{ uuid: network.id }], availability_zone: `nova:${host}` })));
   const address = two.addresses.net[0].addr;
-  await cloud.ping('vm1', address);
-  assert.notEqual(one.addresses.net[0].addr, address);
-  const tunnels = await cloud.host('compute1', 'ovs-vsctl', '--bare', '--columns=options', 'find', 'Interface', 'type=vxlan');
-  assert.equal(tunnels.trim(), 'key=flow local_ip=192.168.2.21 remote_ip=192.168.2.22');
+  const mac = one.addresses.net[0]['OS-EXT-IPS-MAC:mac_addr'];
+  const own = one.addresses.net[0].addr;
+
+  await t.test('N-VX-14 N-ML2-1 N-VX-1 N-VX-11: they ping each other right after boot, through one tunnel to the other\'s local_ip', async () => {
+    await cloud.ping('vm1', address);
+    const tunnels = await cloud.host('compute1', 'ovs-vsctl', '--bare', '--columns=options', 'find', 'Interface', 'type=vxlan');
+    assert.ok(tunnels.split('\n').includes('key=flow local_ip=192.168.2.21 remote_ip=192.168.2.22'), tunnels);
+  });
+
+  await t.test('N-VX-8: broadcasts do not reach the host that has no port of the network', async () => {
+    const dhcp = (await admin.get(`/network/v2.0/ports?network_id=${network.id}&device_owner=network:dhcp`)).ports[0]['binding:host_id'];
+    const outsider = cloud.hosts.find((host) => host !== 'compute1' && host !== 'compute2');
+    assert.ok(outsider && dhcp !== outsider, 'the network has nothing on the third host');
+    const [there, here] = [await cloud.capture(outsider, 'underlay', 'udp port 4789'), await cloud.capture('compute2', 'underlay', 'udp port 4789')];
+    await until(10, 'the second host hears the broadcast', async () => {
+      await cloud.exec('vm1', 'ping', '-c', '1', '-W', '1', '-b', '10.0.0.255');
+      return here.text().includes('10.0.0.255');
+    });
+    await here.stop();
+    assert.ok(!/VXLAN/.test(await there.stop()));
+  });
+
+  await t.test('N-VX-13: a VXLAN of the operator with VNI 100 shares underlay and port with ours and does not mix', async () => {
+    const bridge = (host: string, local: string, remote: string, inner: string) => cloud.host(host, 'sh', '-c', `
+      ovs-vsctl add-br br-ext -- set Bridge br-ext datapath_type=netdev -- add-port br-ext vxlan-ext -- set Interface vxlan-ext type=vxlan options:local_ip=${local} options:remote_ip=${remote} options:key=100
+      ip address add ${inner}/24 dev br-ext && ip link set br-ext mtu 1450 up`);
+    await bridge('compute1', '192.168.2.21', '192.168.2.22', '10.0.0.101');
+    await bridge('compute2', '192.168.2.22', '192.168.2.21', '10.0.0.102');
+    await until(10, 'the operator\'s bridges reach each other', async () => (await cloud.tryHost('compute1', 'ping', '-c', '1', '-W', '1', '-I', 'br-ext', '10.0.0.102')).code === 0);
+    await cloud.ping('vm1', address);
+    assert.equal(await cloud.answers('vm1', '10.0.0.102'), false);
+    assert.notEqual((await cloud.tryHost('compute1', 'ping', '-c', '2', '-i', '0.2', '-W', '1', '-I', 'br-ext', address)).code, 0);
+    for (const host of ['compute1', 'compute2']) await cloud.host(host, 'ovs-vsctl', 'del-br', 'br-ext');
+    await cloud.ping('vm1', address);
+  });
+
+  await t.test('N-DH-5: INFORM is answered, a REQUEST that names another server is not, RELEASE ends the lease, DECLINE withdraws the address', async () => {
+    const [port] = (await admin.get(`/network/v2.0/ports?network_id=${network.id}&device_owner=network:dhcp`)).ports;
+    const [host, server, serverMac] = [port['binding:host_id'], port.fixed_ips[0].ip_address, port.mac_address];
+    const leases = () => cloud.host(host, 'cat', `${cloud.state}/hosts/${host}/dhcp/${network.id}/leases`);
+    const [vmPort] = (await admin.get(`/network/v2.0/ports?device_id=${one.id}`)).ports;
+    const capture = await cloud.capture('compute1', `tap${vmPort.id.slice(0, 11)}`, 'udp port 67 or udp port 68', '-v');
+    const send = (type: number, fields: { ciaddr?: string; server?: string; requested?: string }, unicast = false) => cloud.sendFrames('vm1', [udp(unicast ? serverMac : BROADCAST, mac, {
+      from: fields.ciaddr ?? '0.0.0.0', to: unicast ? server : '255.255.255.255', sport: 68, dport: 67, data: dhcpMessage({ op: 'request', type, mac, ...fields }),
+    })]);
+    assert.ok((await leases()).includes(mac));
+    await send(DHCP.REQUEST, { server: '10.0.0.250', requested: own });
+    await send(DHCP.INFORM, { ciaddr: own });
+    // xid 0x504200TT carries the type of what is answered.
+    await until(10, 'INFORM is answered', () => /Reply.*xid 0x50420008/.test(capture.text()));
+    assert.ok(!/Reply.*xid 0x50420003/.test(capture.text()), 'the REQUEST was for another server');
+    const renewed = await cloud.exec('vm1', 'udhcpc', '-n', '-q', '-t', '5', '-T', '1', '-i', 'eth0', '-s', '/bin/true');
+    assert.equal(renewed.code, 0, renewed.stderr);
+    await send(DHCP.RELEASE, { ciaddr: own, server }, true);
+    await until(10, 'the lease is gone', async () => !(await leases()).includes(mac));
+    const again = await cloud.exec('vm1', 'udhcpc', '-n', '-q', '-t', '5', '-T', '1', '-i', 'eth0', '-s', '/bin/true');
+    assert.equal(again.code, 0, again.stderr);
+    await send(DHCP.DECLINE, { server, requested: own });
+    await until(10, 'the declined address is no lease', async () => !(await leases()).includes(mac));
+    await capture.stop();
+  });
 });

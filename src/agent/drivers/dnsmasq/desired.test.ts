@@ -25,7 +25,7 @@ test('N-DH-6 N-DH-7 N-DH-10 N-DH-11: the command line and files of a plain netwo
   assert.deepEqual(args, [
     '--conf-file=/dev/null', '--no-hosts', '--no-resolv', '--pid-file=/s/dhcp/n1/pid', '--dhcp-hostsfile=/s/dhcp/n1/host',
     '--addn-hosts=/s/dhcp/n1/addn_hosts', '--dhcp-optsfile=/s/dhcp/n1/opts', '--dhcp-leasefile=/s/dhcp/n1/leases', '--except-interface=lo',
-    '--interface=tapd1', '--bind-dynamic', '--no-ping', '--dhcp-authoritative', '--dhcp-lease-max=16777216', '--quiet-dhcp', '--quiet-dhcp6',
+    '--interface=tapd1', '--bind-dynamic', '--no-ping', '--dhcp-lease-max=16777216', '--quiet-dhcp', '--quiet-dhcp6',
     '--domain=openstacklocal', '--dhcp-option-force=option:mtu,1450',
     '--dhcp-range=set:subnet-s4,172.16.0.0,static,255.255.255.0,86400s', '--dhcp-ignore=tag:subnet-s4,tag:!known',
   ]);

@@ -94,9 +94,9 @@ function serverArgs(folder: string, server: DhcpServerItem, user: string | undef
     `--interface=${server.device}`,
     // Addresses of new subnets are served without a restart.
     '--bind-dynamic',
-    // Addresses are assigned by the store: nobody has to be asked whether one is free, and any server may renew (N-DH-12).
+    // Addresses are assigned by the store: nobody has to be asked whether one is free.
     '--no-ping',
-    '--dhcp-authoritative',
+    // Never --dhcp-authoritative: of two servers of a network each would refuse the clients that chose the other (N-DH-5, N-DH-12).
     `--dhcp-lease-max=${LEASE_MAX}`,
     '--quiet-dhcp',
     '--quiet-dhcp6',
