@@ -19,6 +19,7 @@ export class DataCentre {
   readonly upTimes: readonly number[];
   readonly client: ApiClient;
   readonly #onExit: () => void;
+  #smallest: Promise<[flavor: string, image: string]> | undefined;
 
   private constructor(state: string, upTimes: readonly number[], client: ApiClient, onExit: () => void) {
     this.state = state;
@@ -82,7 +83,7 @@ export class DataCentre {
 
   /** Creates a server of the smallest flavor on `host`, with one NIC at `address`; resolves with its id. */
   async createServer(name: string, host: string, network: string, address: string): Promise<string> {
-    const [flavor, image] = await Promise.all([this.#smallestFlavor(), this.#image()]);
+    const [flavor, image] = await (this.#smallest ??= Promise.all([this.#smallestFlavor(), this.#image()]));
     const server = { name, flavorRef: flavor, imageRef: image, availability_zone: `nova:${host}`, networks: [{ uuid: network, fixed_ip: address }] };
     return (await this.client.json('POST', '/compute/v2.1/servers', { server })).server.id;
   }
