@@ -3,20 +3,18 @@
  * monitor; wires a port only after its filter stands (law 3: fail closed).
  */
 import type { Item } from '#hoststate/host-state.ts';
-import { flowKey, type Flow } from '#openflow/flow.ts';
-import { formatFlowMod } from '#openflow/codec/flow-codec.ts';
-import { OpenFlowClient, OpenFlowError } from '#openflow/openflow-client.ts';
+import { OpenFlowClient } from '#openflow/openflow-client.ts';
 import type { Operation } from '#openflow/ovsdb-client.ts';
 import { setInterfaceOps, setPortTagOps } from '#openflow/vswitch-operations.ts';
 import type { InterfaceRow, VswitchChange } from '#openflow/vswitch-row.ts';
 import { Vswitch } from '#openflow/vswitch.ts';
 import type { ItemReport } from '#protocol/messages.ts';
 import { planBridges, tunnelPortName } from './drivers/ovs/bridges.ts';
-import { FlowTable } from './drivers/ovs/flow-table.ts';
+import type { FlowTable } from './drivers/ovs/flow-table.ts';
 import { PLUGGED_IFINDEX, replug } from './drivers/ovs/plugger.ts';
+import { FlowPrograms } from './flow-programs.ts';
 import type { Manager } from './manager.ts';
-import { HostView, type OfPorts } from './pipeline/host-view.ts';
-import { allOwners, linesOf, ownersOf, tunnelOwners } from './pipeline/owners.ts';
+import type { HostView, OfPorts } from './pipeline/host-view.ts';
 import { DEAD_VLAN } from './pipeline/tables.ts';
 
 export interface SwitchOptions {
@@ -42,14 +40,11 @@ interface Bridge {
 }
 
 export class SwitchManager implements Manager {
-  readonly view = new HostView();
   readonly #options: SwitchOptions;
+  readonly #programs: FlowPrograms;
   readonly #bridges = new Map<string, Bridge>();
-  readonly #dirty = new Set<string>(['base']);
   /** Ports whose tag or report must be looked at again. */
   readonly #ports = new Set<string>();
-  /** Reason of the last failure of an owner. */
-  readonly #failed = new Map<string, string>();
   /** Neutron port id → interface row on br-int, as the monitor shows it. */
   readonly #plugged = new Map<string, InterfaceRow>();
   readonly #resolved = new Set<string>();
@@ -60,6 +55,18 @@ export class SwitchManager implements Manager {
 
   constructor(options: SwitchOptions) {
     this.#options = options;
+    this.#programs = new FlowPrograms({
+      ofports: this.ofports,
+      onPlan: options.onPlan,
+      onFailure: (owner, reason) => {
+        options.log('flows refused', { owner, reason });
+        if (owner.startsWith('port/')) this.#ports.add(owner.slice('port/'.length));
+      },
+    });
+  }
+
+  get view(): HostView {
+    return this.#programs.view;
   }
 
   readonly ofports: OfPorts = {
@@ -82,16 +89,11 @@ export class SwitchManager implements Manager {
   }
 
   update(upserts: readonly Item[], removals: readonly string[]): void {
-    for (const key of removals) {
-      const gone = this.view.get(...(splitKey(key) as ['port', string]));
-      if (gone) this.#touch(gone);
-      this.view.remove(key);
-    }
-    for (const item of upserts) {
-      const before = this.view.put(item);
-      if (before) this.#touch(before);
-      this.#touch(item);
-    }
+    this.#programs.update(upserts, removals, (item) => {
+      if (item.type === 'port') this.#ports.add(item.port_id);
+      if (item.type === 'segment') for (const port of this.view.portsOfNetwork(item.network_id)) this.#ports.add(port.port_id);
+      if (item.type === 'tunnel' || item.type === 'physnet') this.#layoutDirty = true;
+    });
   }
 
   inSync(): void {
@@ -102,8 +104,8 @@ export class SwitchManager implements Manager {
   async apply(): Promise<ItemReport[]> {
     await this.#connect();
     await this.#layOut();
-    this.#render();
-    for (const [name, bridge] of this.#bridges) await this.#program(name, bridge);
+    this.#programs.render();
+    for (const [name, { client }] of this.#bridges) if (client) await this.#programs.send(name, client, this.#inSync);
     // Before the state is complete a port that it does not mention is none of our business: it may be wired and busy.
     if (!this.#inSync) return [];
     await this.#adopt();
@@ -124,19 +126,12 @@ export class SwitchManager implements Manager {
 
   /** Each bridge's desired flows, for the tests that compare agents. */
   printFlows(): string {
-    return [...this.#bridges].map(([name, { table }]) => `# ${name}\n${table.print()}`).join('\n');
+    return this.#programs.print();
   }
 
   /** How many flow changes are still owed to the switch: 0 when state and switch agree (oracle 2 and 3). */
   pending(): number {
-    return [...this.#bridges.values()].reduce((sum, { table }) => sum + table.plan(true).length, 0);
-  }
-
-  #touch(item: Item): void {
-    for (const owner of ownersOf(this.view, item)) this.#dirty.add(owner);
-    if (item.type === 'port') this.#ports.add(item.port_id);
-    if (item.type === 'segment') for (const port of this.view.portsOfNetwork(item.network_id)) this.#ports.add(port.port_id);
-    if (item.type === 'tunnel' || item.type === 'physnet') this.#layoutDirty = true;
+    return this.#programs.pending();
   }
 
   async #connect(): Promise<void> {
@@ -150,7 +145,7 @@ export class SwitchManager implements Manager {
     this.#plugged.clear();
     for (const row of vswitch.rows('Interface').values()) this.#see(row);
     this.#layoutDirty = true;
-    for (const owner of allOwners(this.view)) this.#dirty.add(owner);
+    this.#programs.allMoved();
     for (const port of this.view.all('port')) this.#ports.add(port.port_id);
   }
 
@@ -171,8 +166,8 @@ export class SwitchManager implements Manager {
         }
       } else if (before?.ofport !== after?.ofport) {
         this.#layoutDirty = wake = true;
-        if (row.type === 'patch') for (const owner of allOwners(this.view)) this.#dirty.add(owner);
-        else if (row.options['remote_ip']) for (const owner of tunnelOwners(this.view, row.type, row.options['remote_ip'])) this.#dirty.add(owner);
+        if (row.type === 'patch') this.#programs.allMoved();
+        else if (row.options['remote_ip']) this.#programs.tunnelMoved(row.type, row.options['remote_ip']);
       }
     }
     if (wake) this.#options.wake();
@@ -194,10 +189,8 @@ export class SwitchManager implements Manager {
   }
 
   #portMoved(portId: string): void {
-    this.#dirty.add(`port/${portId}`);
+    this.#programs.portMoved(portId);
     this.#ports.add(portId);
-    const item = this.view.get('port', portId);
-    if (item) this.#dirty.add(`segment/${item.network_id}`);
   }
 
   /** Quietens devices that somebody plugged, and plugs those anew that were made anew under their name. */
@@ -241,7 +234,7 @@ export class SwitchManager implements Manager {
       // Whoever set up the host makes the physical bridges; one that is missing hurts its own networks only.
       if (!this.vswitch.find('Bridge', name)) continue;
       let bridge = this.#bridges.get(name);
-      if (!bridge) this.#bridges.set(name, (bridge = { table: new FlowTable(name === 'br-int' || name === 'br-tun'), client: undefined }));
+      if (!bridge) this.#bridges.set(name, (bridge = { table: this.#programs.tableOf(name, name === 'br-int' || name === 'br-tun'), client: undefined }));
       if (!bridge.client) await this.#open(name, bridge);
     }
   }
@@ -263,52 +256,6 @@ export class SwitchManager implements Manager {
     if (!this.#stopped) setTimeout(() => this.#options.wake(), 50);
   }
 
-  #render(): void {
-    for (const owner of this.#dirty) {
-      const lines = linesOf(this.view, this.ofports, owner);
-      // The state may have named a bridge since the bridges were opened: the owner waits for the next round.
-      if (lines.every(({ bridge }) => this.#bridges.has(bridge))) this.#dirty.delete(owner);
-      this.#failed.delete(owner);
-      for (const [name, bridge] of this.#bridges) {
-        const wanted = lines.filter((each) => each.bridge === name).flatMap((each) => [...each.lines]);
-        try {
-          bridge.table.want(owner, wanted);
-        } catch (error) {
-          this.#fail(owner, error);
-        }
-      }
-    }
-  }
-
-  /** Sends what differs. A refused flow takes its owner out, and the rest goes in without it. */
-  async #program(name: string, bridge: Bridge): Promise<void> {
-    for (;;) {
-      const mods = bridge.table.plan(this.#inSync);
-      if (mods.length === 0 || !bridge.client) return;
-      this.#options.onPlan(name, mods.map(formatFlowMod));
-      try {
-        await bridge.client.bundle(mods);
-        bridge.table.applied(mods);
-        return;
-      } catch (error) {
-        if (!(error instanceof OpenFlowError) || error.refused.length === 0) throw error;
-        for (const { mod, reason } of error.refused) {
-          if (!('flow' in mod)) continue;
-          const key = flowKey(mod.flow as Flow);
-          this.#fail(bridge.table.ownerOf(key) ?? name, new Error(reason));
-          bridge.table.giveUp(key);
-        }
-      }
-    }
-  }
-
-  #fail(owner: string, error: unknown): void {
-    const reason = (error as Error).message;
-    this.#failed.set(owner, reason);
-    this.#options.log('flows refused', { owner, reason });
-    if (owner.startsWith('port/')) this.#ports.add(owner.slice('port/'.length));
-  }
-
   /** A port gets its network's tag once its flows stand; everything else with an iface-id is dead. */
   async #setTags(): Promise<void> {
     const ops: Operation[] = [];
@@ -316,7 +263,7 @@ export class SwitchManager implements Manager {
       if (!this.#ports.has(portId)) continue;
       const item = this.view.get('port', portId);
       const segment = item && this.view.get('segment', item.network_id);
-      const tag = item && segment && !this.#failed.has(`port/${portId}`) ? segment.local_vlan : DEAD_VLAN;
+      const tag = item && segment && !this.#programs.failure(`port/${portId}`) ? segment.local_vlan : DEAD_VLAN;
       const port = this.vswitch.find('Port', row.name);
       if (port && port.tag !== tag) ops.push(...setPortTagOps(row.name, tag));
     }
@@ -331,7 +278,7 @@ export class SwitchManager implements Manager {
       if (!this.view.get('port', portId)) continue;
       const row = this.#plugged.get(portId);
       const key = `port/${portId}`;
-      const reason = this.#failed.get(key) ?? (row ? row.error || (this.ofports.port(portId) === undefined ? 'plugged; Open vSwitch has not given it a port number yet' : undefined) : 'not plugged into br-int');
+      const reason = this.#programs.failure(key) ?? (row ? row.error || (this.ofports.port(portId) === undefined ? 'plugged; Open vSwitch has not given it a port number yet' : undefined) : 'not plugged into br-int');
       reports.push(reason === undefined ? { key, ok: true } : { key, ok: false, reason });
     }
     this.#ports.clear();
@@ -346,9 +293,3 @@ function printOperation(operation: Operation): string {
   const { op, table, row, where, mutations } = operation as { op: string; table?: string; row?: unknown; where?: unknown; mutations?: unknown };
   return [op, table, JSON.stringify(row ?? mutations ?? where ?? '')].filter(Boolean).join(' ');
 }
-
-function splitKey(key: string): [string, string] {
-  const slash = key.indexOf('/');
-  return [key.slice(0, slash), key.slice(slash + 1)];
-}
-
