@@ -18,6 +18,16 @@ scenario('two instances on a VXLAN network of three hosts', { hosts: 3 }, async 
     assert.ok(tunnels.split('\n').includes('key=flow local_ip=192.168.2.21 remote_ip=192.168.2.22'), tunnels);
   });
 
+  await t.test('N-MTU-2 N-VX-12: a full frame of 1450 bytes is 1500 on the underlay: 20 IPv4, 8 UDP on port 4789, 8 VXLAN, 14 Ethernet without a tag', async () => {
+    const capture = await cloud.capture('compute1', 'underlay', 'udp port 4789', '-v');
+    const ping = await cloud.exec('vm1', 'ping', '-c', '1', '-W', '2', '-M', 'do', '-s', '1422', address);
+    assert.equal(ping.code, 0, ping.stdout);
+    await until(10, 'the outer packet is seen', () => /proto UDP \(17\), length 1500\)/.test(capture.text()));
+    const text = await capture.stop();
+    assert.match(text, /VXLAN, flags \[I\] \(0x08\), vni \d+\n/);
+    assert.ok(!/802\.1Q/.test(text), text);
+  });
+
   await t.test('N-VX-8: broadcasts do not reach the host that has no port of the network', async () => {
     const dhcp = (await admin.get(`/network/v2.0/ports?network_id=${network.id}&device_owner=network:dhcp`)).ports[0]['binding:host_id'];
     const outsider = cloud.hosts.find((host) => host !== 'compute1' && host !== 'compute2');

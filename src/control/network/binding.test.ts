@@ -51,7 +51,7 @@ eachStore('a port that no host can carry fails alone, with the reason on it, and
   assert.deepEqual([bound['binding:vif_type'], bound.status_reason], ['ovs', null]);
 });
 
-eachStore('N-ML2-4, N-ML2-5, N-ML2-6: a host carries only the segments it has a way to', async (store) => {
+eachStore('N-ML2-4, N-ML2-5, N-ML2-6, N-ML2-20: a host carries only the segments it has a way to', async (store) => {
   const home = await setUp(store);
   const on = async (given: Partial<Network>) => (await createOn(store, await store.write((tx) => insertNetwork(tx, given)), 'compute1'));
   const types = (['local', 'flat', 'vlan', 'vxlan', 'gre', 'geneve'] as const).map((type) => ({ 'provider:network_type': type, 'provider:physical_network': type === 'flat' || type === 'vlan' ? 'physnet' : null }));

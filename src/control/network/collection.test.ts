@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { loadConfig } from '#model/config.ts';
+import { ApiError } from '#model/errors.ts';
 import { network } from '#model/networks.ts';
 import type { Store } from '#store/store.ts';
 import { Table } from '#store/table.ts';
@@ -197,7 +198,7 @@ eachStore('concurrent updates of one object all count: no revision is lost', asy
   await close();
 });
 
-eachStore('discovery: version, resources, extensions; writes are 405', async (store) => {
+eachStore('N-ML2-21 N-ML2-22 discovery: version, resources, extensions; writes are 405', async (store) => {
   const { call, ok, close } = await api(store);
   for (const path of ['', '/']) assert.deepEqual((await call('', 'GET', path)).body, { versions: [{ id: 'v2.0', status: 'CURRENT', links: [{ rel: 'self', href: 'http://cloud.test:8770/network/v2.0/' }] }] });
   assert.deepEqual((await ok('demo', 'GET', '/v2.0/')).resources[0], { name: 'network', collection: 'networks', links: [{ rel: 'self', href: 'http://cloud.test:8770/network/v2.0/networks' }] });
@@ -228,5 +229,21 @@ eachStore('a list costs a fixed number of statements, whatever its length', asyn
   const many = await cost();
   assert.deepEqual([one.length, many.length, many.statements], [1, 201, one.statements]);
   assert.equal((await new Table(network).list(store.reader)).length, 201);
+  await close();
+});
+
+eachStore('N-ML2-19 another plugin takes the place of networks by giving another rule to the same engine', async (store) => {
+  const config = loadConfig('');
+  await store.write((tx) => syncSegmentPools(tx, config));
+  const own = networksRule({ config, hooks });
+  // A plugin that has one shared provider network and refuses all others, as Calico's does.
+  const provided: typeof own = { ...own, create: async (tx, context, given) => {
+    if (given.some(({ name }) => name !== 'public')) throw new ApiError('HTTPBadRequest', { reason: 'this cloud has provider networks only' });
+    return own.create(tx, context, given);
+  } };
+  const { call, close } = networkApi(store, config, [provided, agentsRule({ config })]);
+  assert.equal(problem(await call('demo', 'POST', '/v2.0/networks', { network: { name: 'mine' } })), '400 HTTPBadRequest: this cloud has provider networks only');
+  assert.equal((await call('demo', 'POST', '/v2.0/networks', { network: { name: 'public' } })).status, 201);
+  assert.equal((await call('demo', 'GET', '/v2.0/subnets')).status, 404, 'a resource without a rule is not there');
   await close();
 });

@@ -145,7 +145,7 @@ eachStore('N-ML2-10 without tenant types a project makes no network', async (sto
   await close();
 });
 
-eachStore('N-ML2-24 N-MTU-8 a restart picks up new ranges and MTUs; what exists keeps its id and MTU', async (store) => {
+eachStore('N-ML2-23 N-ML2-24 N-MTU-8 a restart picks up new ranges and MTUs; what exists keeps its id and MTU', async (store) => {
   const first = await lab(store, "vni_ranges: ['10:11']");
   const [a, b] = [await first.network('demo'), await first.network('demo')];
   await first.close();
