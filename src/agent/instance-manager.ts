@@ -23,7 +23,11 @@ export interface InstanceManagerOptions {
   readonly plugger: Plugger;
   readonly report: (report: InstanceReport) => void;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+  /** Until the second attempt at what failed; each later one waits twice as long, up to a minute. */
+  readonly retryMs?: number;
 }
+
+const RETRY_MS = { first: 500, most: 60_000 };
 
 interface Known {
   state: 'created' | 'running' | 'stopped';
@@ -35,11 +39,13 @@ export class InstanceManager {
   readonly #options: InstanceManagerOptions;
   readonly #items = new Map<string, InstanceItem>();
   /** What the driver holds, as of its last answer; filled from disk and kernel at the first use. */
-  #known: Map<string, Known> | undefined;
+  #known: Promise<Map<string, Known>> | undefined;
   readonly #running = new Set<string>();
   readonly #again = new Set<string>();
   /** Instances that ended by themselves: they are not started again until somebody asks. */
   readonly #ended = new Map<string, number>();
+  /** Failed attempts in a row, and the next one. */
+  readonly #failures = new Map<string, { readonly count: number; readonly timer: NodeJS.Timeout }>();
   #inSync = false;
 
   constructor(options: InstanceManagerOptions) {
@@ -63,11 +69,13 @@ export class InstanceManager {
 
   /** Looks for instances that ended by themselves. */
   async check(): Promise<void> {
-    const now = new Map((await this.#options.driver.list()).map((each) => [each.server_id, each]));
     const known = await this.#all();
-    for (const [serverId, before] of known) {
+    // What starts while the list is made may be missing in it.
+    const candidates = [...known].filter(([serverId, { state }]) => state === 'running' && !this.#running.has(serverId));
+    const now = new Map((await this.#options.driver.list()).map((each) => [each.server_id, each]));
+    for (const [serverId, before] of candidates) {
       const state = now.get(serverId);
-      if (this.#running.has(serverId) || before.state !== 'running' || state?.state === 'running') continue;
+      if (this.#running.has(serverId) || known.get(serverId) !== before || state?.state === 'running') continue;
       if (state) known.set(serverId, { ...state });
       else known.delete(serverId);
       const item = this.#items.get(serverId);
@@ -90,6 +98,7 @@ export class InstanceManager {
   /** One round at a time for each server; a change meanwhile asks for another round. */
   #work(serverId: string): void {
     if (this.#running.has(serverId)) return void this.#again.add(serverId);
+    clearTimeout(this.#failures.get(serverId)?.timer);
     this.#running.add(serverId);
     void this.#round(serverId).finally(() => {
       this.#running.delete(serverId);
@@ -102,13 +111,22 @@ export class InstanceManager {
       const known = await this.#all();
       const item = this.#items.get(serverId);
       const report = item ? await this.#realise(item, known) : await this.#remove(serverId, known);
+      this.#failures.delete(serverId);
       if (report) this.#options.report(report);
     } catch (error) {
-      const reason = (error as Error).message;
-      this.#options.log('instance failed', { server_id: serverId, reason });
-      const generation = this.#items.get(serverId)?.generation;
-      this.#options.report({ server_id: serverId, state: 'error', reason, ...(generation === undefined ? {} : { generation }) });
+      this.#failed(serverId, (error as Error).message);
     }
+  }
+
+  /** Tries again by and by. The first failure is not told: Open vSwitch may be away for a moment, or not connected yet. */
+  #failed(serverId: string, reason: string): void {
+    const { log, report, retryMs = RETRY_MS.first } = this.#options;
+    const count = (this.#failures.get(serverId)?.count ?? 0) + 1;
+    log('instance failed', { server_id: serverId, reason, attempt: count });
+    const timer = setTimeout(() => this.#work(serverId), Math.min(retryMs * 2 ** (count - 1), RETRY_MS.most)).unref();
+    this.#failures.set(serverId, { count, timer });
+    const generation = this.#items.get(serverId)?.generation;
+    if (count > 1) report({ server_id: serverId, state: 'error', reason, ...(generation === undefined ? {} : { generation }) });
   }
 
   async #realise(item: InstanceItem, all: Map<string, Known>): Promise<InstanceReport | undefined> {
@@ -164,8 +182,12 @@ export class InstanceManager {
     return { server_id: serverId, state: 'absent' };
   }
 
-  async #all(): Promise<Map<string, Known>> {
-    this.#known ??= new Map((await this.#options.driver.list()).map((each) => [each.server_id, { ...each }]));
+  /** One map for all rounds: two readings at once would each forget what the other's rounds did. */
+  #all(): Promise<Map<string, Known>> {
+    this.#known ??= this.#options.driver.list().then((found) => new Map(found.map((each) => [each.server_id, { ...each }]))).catch((error: Error) => {
+      this.#known = undefined;
+      throw error;
+    });
     return this.#known;
   }
 }
