@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import type { TestContext } from 'node:test';
 import { type Cloud, type Result, scenario } from '#testkit/cloud.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+const PATCHBAY = `${ROOT}/patchbay`;
 const GUEST_ACCESS = ['-l', 'cirros', '-i', 'demo-key', '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR'];
 
 /** A scenario on the cloud that `labs/NAME/cloud.yaml` describes. */
@@ -34,7 +35,7 @@ export class Lab {
 
   /** Runs `labs/NAME/demo.sh` with admin's credentials; throws when it fails. */
   async demo(): Promise<string> {
-    return success(await this.#shell(`source <(${this.#patchbay('openrc')} admin) && ${this.file('demo.sh')}`), 'demo.sh');
+    return success(await this.#shell(`source <(${PATCHBAY} openrc admin) && ${this.file('demo.sh')}`), 'demo.sh');
   }
 
   /** What `labs/NAME/observe.sh` shows on a host. */
@@ -44,13 +45,13 @@ export class Lab {
 
   /** Runs openstack commands in one process; what fails leaves a line on stderr. The demo user's come from the demo-openrc that demo.sh wrote. */
   openstack(user: 'admin' | 'demo', ...commands: string[]): Promise<Result> {
-    const credentials = user === 'demo' ? './demo-openrc' : `<(${this.#patchbay('openrc')} admin)`;
+    const credentials = user === 'demo' ? './demo-openrc' : `<(${PATCHBAY} openrc admin)`;
     return this.#shell(`source ${credentials} && openstack <<'COMMANDS'\n${commands.join('\n')}\nCOMMANDS`);
   }
 
   /** `labs/disable-port-security.sh`, for all ACTIVE ports. */
   async disablePortSecurity(): Promise<void> {
-    success(await this.#shell(`source <(${this.#patchbay('openrc')} admin) && ${ROOT}/labs/disable-port-security.sh`), 'disable-port-security.sh');
+    success(await this.#shell(`source <(${PATCHBAY} openrc admin) && ${ROOT}/labs/disable-port-security.sh`), 'disable-port-security.sh');
   }
 
   /** The path of a file of the lab. */
@@ -60,21 +61,17 @@ export class Lab {
 
   /** Runs a command inside an instance by ssh from a host or `outside`, with the demo-key. */
   async ssh(from: string, address: string, ...command: string[]): Promise<string> {
-    return success(await this.#shell(`${this.#patchbay('host')} ${from} -- ssh ${GUEST_ACCESS.join(' ')} ${address} ${command.join(' ')}`), `ssh ${address}`);
+    return success(await this.#shell(`${PATCHBAY} host ${from} -- ssh ${GUEST_ACCESS.join(' ')} ${address} ${command.join(' ')}`), `ssh ${address}`);
   }
 
   /** From `outside`, by `openstack server ssh`, which asks the API for the address. */
   async serverSsh(server: string, ...command: string[]): Promise<string> {
-    return success(await this.#shell(`source ./demo-openrc && ${this.#patchbay('host')} outside -- openstack server ssh --private ${server} -- ${GUEST_ACCESS.join(' ')} ${command.join(' ')}`), `server ssh ${server}`);
-  }
-
-  #patchbay(command: string): string {
-    return `${ROOT}/patchbay ${command} --state ${this.cloud.state}`;
+    return success(await this.#shell(`source ./demo-openrc && ${PATCHBAY} host outside -- openstack server ssh --private ${server} -- ${GUEST_ACCESS.join(' ')} ${command.join(' ')}`), `server ssh ${server}`);
   }
 
   #shell(script: string): Promise<Result> {
     return new Promise((resolve) => {
-      execFile('bash', ['-c', script], { cwd: this.#folder, maxBuffer: 16 * 1024 * 1024, timeout: 180_000 }, (error, stdout, stderr) => {
+      execFile('bash', ['-c', script], { cwd: this.#folder, env: { ...process.env, PATCHBAY_STATE: this.cloud.state }, maxBuffer: 16 * 1024 * 1024, timeout: 180_000 }, (error, stdout, stderr) => {
         resolve({ code: error ? (typeof error.code === 'number' ? error.code : 255) : 0, stdout, stderr });
       });
     });

@@ -35,7 +35,8 @@ labScenario('05-flat', 'lab 5: two instances on a flat provider network', async 
   // The instance on the other host than the DHCP server's: its DHCP crosses the wire.
   const remote = [first, second].find((port) => port['binding:host_id'] !== dhcp['binding:host_id'])!;
   await t.test('N-DH-4 N-DH-7 N-MTU-3 N-MTU-6: DISCOVER and REQUEST are broadcast, OFFER and ACK are not, and carry the subnet\'s options', async () => {
-    const messages = dhcpMessages(wire.text(), remote['mac_address']);
+    // The first of each: a guest that waits asks again.
+    const messages = dhcpMessages(wire.text(), remote['mac_address']).filter(({ type }, i, all) => all.findIndex((other) => other.type === type) === i);
     assert.deepEqual(messages.map(({ type }) => type), ['Discover', 'Offer', 'Request', 'ACK']);
     for (const { type, to } of messages) assert.equal(to, ['Discover', 'Request'].includes(type) ? 'ff:ff:ff:ff:ff:ff' : remote['mac_address'], type);
     const { text } = messages.at(-1)!;
@@ -48,9 +49,11 @@ labScenario('05-flat', 'lab 5: two instances on a flat provider network', async 
   });
 
   await t.test('N-DH-7: a host route of the subnet reaches the next lease as option 121, with the default route in it', async () => {
+    const leases = () => dhcpMessages(wire.text(), remote['mac_address']).filter(({ type }) => type === 'ACK').length;
+    const before = leases();
     const result = await lab.openstack('admin', 'subnet set --host-route destination=198.51.100.0/24,gateway=172.16.0.1 provider', `server reboot --hard ${remote['device_id']}`);
     assert.equal(result.stderr, '');
-    await until(20, 'a second lease', () => dhcpMessages(wire.text(), remote['mac_address']).filter(({ type }) => type === 'ACK').length === 2);
+    await until(20, 'another lease', () => leases() > before);
     const { text } = dhcpMessages(await wire.stop(), remote['mac_address']).at(-1)!;
     assert.match(text, /Classless-Static-Route \(121\), length 13: \(198\.51\.100\.0\/24:172\.16\.0\.1\),\(default:172\.16\.0\.1\)/);
     const name = remote === first ? 'demo-instance-1' : 'demo-instance-2';
