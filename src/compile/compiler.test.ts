@@ -81,3 +81,48 @@ test('a delta says what changed and nothing else', () => {
   assert.deepEqual(compiler.apply([made!]), new Map(), 'the same row again is no news');
   assert.deepEqual(compiler.apply([{ table: 'ports', id: 'p1', row: undefined }]).get('h1'), { upserts: [], removals: ['port/p1', 'segment/n1'] });
 });
+
+const vxlanPair: RowChange[] = [
+  ...['h1', 'h2'].map((id, i): RowChange => ({ table: 'hosts', id, row: { id, tunneling_ip: `192.168.2.${i + 1}`, bridge_mappings: {} } })),
+  { table: 'networks', id: 'n1', row: { id: 'n1', 'provider:network_type': 'vxlan', 'provider:segmentation_id': 7, mtu: 1450, admin_state_up: true, dns_domain: '' } as never },
+  ...['h1', 'h2'].map((host, i): RowChange => ({ table: 'ports', id: `p${i}`, row: {
+    id: `p${i}`, network_id: 'n1', admin_state_up: true, status: 'DOWN', mac_address: 'fa:16:3e:00:00:01', fixed_ips: [{ subnet_id: 's', ip_address: '10.0.0.3' }], device_owner: '', security_groups: [],
+    port_security_enabled: false, allowed_address_pairs: [], extra_dhcp_opts: [], 'binding:host_id': host, 'binding:vif_type': 'ovs',
+  } as never })),
+];
+const typesOf = (compiler: Compiler, host: string) => [...compiler.stateOf(host).values()].map(({ type }) => type);
+
+test('X-19: without l2_population peers are flooded to and learned, not told', () => {
+  const types = (yaml: string) => {
+    const compiler = new Compiler(loadConfig(yaml));
+    compiler.apply(vxlanPair);
+    return typesOf(compiler, 'h1');
+  };
+  assert.deepEqual(types(''), ['tunnel', 'flood', 'forward', 'port']);
+  assert.deepEqual(types('l2_population: false'), ['tunnel', 'flood', 'port']);
+});
+
+test('law 4: a row that cannot be compiled leaves its item as it was, and hurts no other', () => {
+  const compiler = new Compiler(loadConfig(''));
+  compiler.apply(vxlanPair);
+  compiler.follow('h1');
+  const [, , , port] = vxlanPair;
+  const poison: RowChange = { table: 'ports', id: 'p0', row: { ...(port as { row: object }).row, get extra_dhcp_opts(): never { throw new Error('unused'); }, get mac_address(): never { throw new Error('poison'); } } as never };
+  assert.deepEqual(compiler.apply([poison, { table: 'networks', id: 'n2', row: undefined }]), new Map());
+  assert.deepEqual([...compiler.errors], [['h1 port/p0', 'poison']]);
+  assert.deepEqual(typesOf(compiler, 'h1'), ['tunnel', 'flood', 'forward', 'port']);
+  compiler.apply([port!]);
+  assert.deepEqual([...compiler.errors], []);
+});
+
+test('an instance does not wait for a port that is down by its owner’s wish', () => {
+  const compiler = new Compiler(loadConfig(''));
+  const port = (admin_state_up: boolean): RowChange => ({ table: 'ports', id: 'p0', row: { ...(vxlanPair[3] as { row: object }).row, admin_state_up } as never });
+  const server = { id: 'v', name: 'v', hostname: 'v', host: 'h1', power: 'on', generation: 1, image_id: 'i', vcpus: 1, ram: 1, ports: [{ port_id: 'p0', owned: true }], user_data: null, metadata: {}, key_name: null, key_data: null, launch_index: 0, seed: '0' };
+  compiler.apply([...vxlanPair, { table: 'servers', id: 'v', row: server as never }]);
+  compiler.follow('h1');
+  const ready = () => (compiler.stateOf('h1').get('instance/v') as { ready: boolean }).ready;
+  assert.equal(ready(), false);
+  compiler.apply([port(false)]);
+  assert.equal(ready(), true);
+});

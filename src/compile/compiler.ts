@@ -18,6 +18,8 @@ export class Compiler {
   readonly world: World;
   /** The states of the hosts that somebody follows, kept up to date change by change. */
   readonly #states = new Map<string, Map<string, Item>>();
+  /** `host key` → why that item cannot be compiled: it stays as it was, alone (law 4). */
+  readonly errors = new Map<string, string>();
 
   constructor(settings: Settings) {
     this.world = new World(settings);
@@ -49,6 +51,12 @@ export class Compiler {
 
   unfollow(host: string): void {
     this.#states.delete(host);
+    for (const key of this.errors.keys()) if (key.startsWith(`${host} `)) this.errors.delete(key);
+  }
+
+  /** The state of `host` as it is followed, or compiled for the one who asks. */
+  stateOf(host: string): HostState {
+    return this.#states.get(host) ?? this.fromScratch(host);
   }
 
   /** The state of `host` compiled from the whole world. */
@@ -56,11 +64,22 @@ export class Compiler {
     const state = new Map<string, Item>();
     for (const node of NODES) {
       for (const parts of node.all(this.world, host)) {
-        const item = node.item(this.world, host, parts);
+        const item = this.#item(node, host, [node.type, ...parts].join('/'), parts);
         if (item) state.set(keyOf(item), item);
       }
     }
     return state;
+  }
+
+  #item(node: Node, host: string, key: string, parts: readonly string[]): Item | undefined {
+    try {
+      const item = node.item(this.world, host, parts);
+      this.errors.delete(`${host} ${key}`);
+      return item;
+    } catch (error) {
+      this.errors.set(`${host} ${key}`, (error as Error).message);
+      return this.#states.get(host)?.get(key);
+    }
   }
 
   #recompile(host: string, state: Map<string, Item>): Delta {
@@ -76,7 +95,8 @@ export class Compiler {
     const removals: string[] = [];
     for (const key of keys) {
       const [type = '', ...parts] = key.split('/');
-      const item = NODE_OF.get(type)?.item(this.world, host, parts);
+      const node = NODE_OF.get(type);
+      const item = node && this.#item(node, host, key, parts);
       if (item && !sameItem(state.get(key), item)) {
         upserts.push(item);
         state.set(key, item);

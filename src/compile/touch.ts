@@ -157,5 +157,7 @@ function dhcpTouched(world: World, networkId: string, host: string, touched: Tou
 function hostChanged(world: World, before: Host | undefined, after: Host | undefined, touched: Touched): void {
   if (JSON.stringify(before) === JSON.stringify(after)) return;
   for (const row of [before, after]) if (row) touched.wholeHost(row.id);
-  if (before?.tunneling_ip !== after?.tunneling_ip) for (const host of world.all('hosts')) touched.wholeHost(host.id);
+  if (before?.tunneling_ip === after?.tunneling_ip) return;
+  const id = (before ?? after)!.id;
+  for (const networkId of world.networksOfHost.of(id)) for (const peer of world.presence.of(networkId)) touched.wholeHost(peer);
 }

@@ -47,7 +47,7 @@ export interface Tables {
 export type TableName = keyof Tables;
 
 /** The options that show in items. */
-export type Settings = Pick<Config, 'dns_domain' | 'dnsmasq_dns_servers' | 'dnsmasq_local_resolv' | 'dhcp_lease_duration'>;
+export type Settings = Pick<Config, 'l2_population' | 'dns_domain' | 'dnsmasq_dns_servers' | 'dnsmasq_local_resolv' | 'dhcp_lease_duration'>;
 
 /** Network types whose ports on other hosts are reached through a tunnel. */
 export const TUNNEL_TYPES: ReadonlySet<string> = new Set(['vxlan', 'gre', 'geneve']);
@@ -68,6 +68,10 @@ export class World {
   readonly serversOfHost = new Index();
   readonly serversOfPort = new Index();
   readonly dhcpOfNetwork = new Index();
+  /** Host → the ids of its local VLANs, also those that no port needs any more. */
+  readonly localVlansOfHost = new Index();
+  /** Tunnel endpoint → hosts: one, unless somebody copied a host with its address. */
+  readonly hostsOfEndpoint = new Index();
   /** (network, host): how many of its ports the host has. */
   readonly presence = new PairCounts();
   /** (host, network): the same, from the host's side. */
@@ -119,6 +123,11 @@ export class World {
     }
   }
 
+  /** The networks that have a local VLAN on the host and no port there: their numbers wait for the host's word. */
+  unusedVlans(host: string): string[] {
+    return [...this.localVlansOfHost.of(host)].map((id) => id.slice(host.length + 1)).filter((networkId) => !this.presence.has(networkId, host));
+  }
+
   /** The hosts that have a filtered port whose group has a rule with this remote group. */
   hostsUsingRemote(groupId: string): Set<string> {
     const hosts = new Set<string>();
@@ -134,6 +143,8 @@ export class World {
       if (key) by === 1 ? index.add(key, row.id) : index.delete(key, row.id);
     };
     switch (table) {
+      case 'hosts': return set(this.hostsOfEndpoint, (row as Host).tunneling_ip);
+      case 'local_vlans': return set(this.localVlansOfHost, row.id.split('/')[0]!);
       case 'subnets': return set(this.subnetsOfNetwork, (row as Subnet).network_id);
       case 'servers': {
         const server = row as Server;

@@ -28,7 +28,8 @@ export const instance: Node<'instance'> = {
       vcpus: server.vcpus,
       ram: server.ram,
       power: server.power,
-      ready: ports.every((port) => port.status === 'ACTIVE'),
+      // A port that is down by its owner's wish never becomes ACTIVE: nobody waits for it.
+      ready: ports.every((port) => port.status === 'ACTIVE' || !port.admin_state_up || !world.get('networks', port.network_id)?.admin_state_up),
       generation: server.generation,
       nics: ports.map((port) => ({ port_id: port.id, device: deviceName(port.id), mac_address: port.mac_address, mtu: world.get('networks', port.network_id)?.mtu ?? 1500 })),
       config_drive: Object.fromEntries(Object.entries(drive).map(([path, content]) => [path, content.toString('base64')])),

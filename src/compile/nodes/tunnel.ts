@@ -1,6 +1,6 @@
 /** Tunnels to the peers that share a tunnelled network with the host: no network in common, no tunnel. */
 import type { Node } from '../node.ts';
-import { TUNNEL_TYPES, type Host, type World } from '../world.ts';
+import { TUNNEL_TYPES, type World } from '../world.ts';
 
 export const tunnel: Node<'tunnel'> = {
   type: 'tunnel',
@@ -18,9 +18,9 @@ export const tunnel: Node<'tunnel'> = {
     }
   },
   item(world, host, [type = '', remoteIp = '']) {
-    const peer = hostAt(world, remoteIp);
-    if (!peer || !world.get('hosts', host)?.tunneling_ip || !shareNetwork(world, host, peer.id, type)) return undefined;
-    return { type: 'tunnel', network_type: type, host: peer.id, remote_ip: remoteIp };
+    if (!world.get('hosts', host)?.tunneling_ip) return undefined;
+    const [peer] = [...world.hostsOfEndpoint.of(remoteIp)].filter((id) => id !== host && shareNetwork(world, host, id, type)).sort();
+    return peer === undefined ? undefined : { type: 'tunnel', network_type: type, host: peer, remote_ip: remoteIp };
   },
 };
 
@@ -28,11 +28,6 @@ export const tunnel: Node<'tunnel'> = {
 export function tunnelType(world: World, networkId: string): string | undefined {
   const type = world.get('networks', networkId)?.['provider:network_type'];
   return type && TUNNEL_TYPES.has(type) ? type : undefined;
-}
-
-function hostAt(world: World, tunnelingIp: string): Host | undefined {
-  for (const host of world.all('hosts')) if (host.tunneling_ip === tunnelingIp) return host;
-  return undefined;
 }
 
 function shareNetwork(world: World, a: string, b: string, type: string): boolean {
