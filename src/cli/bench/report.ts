@@ -2,6 +2,7 @@
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { formatTable } from '../status.ts';
 import type { FigureSpec, Measurement } from './benchmark.ts';
+import { statisticsOf } from './statistics.ts';
 
 export interface Figure extends FigureSpec, Measurement {
   readonly name: string;
@@ -17,6 +18,8 @@ export interface Report {
   readonly machine: { readonly cpu: string; readonly cpus: number; readonly memory_mb: number; readonly kernel: string; readonly node: string };
   /** One minute's, before and after: other work makes figures lie. */
   readonly load: readonly [before: number, after: number];
+  /** Milliseconds that a fixed piece of JavaScript took, before and after; on a quiet machine the same each time. */
+  readonly pace: readonly [before: number, after: number];
   readonly figures: readonly Figure[];
 }
 
@@ -33,8 +36,18 @@ export function load(): number {
   return Math.round(loadavg()[0]! * 100) / 100;
 }
 
+/** Median of what a fixed piece of JavaScript takes: machines that share their processors are not always as fast. */
+export function pace(): number {
+  const samples = Array.from({ length: 21 }, () => {
+    const start = performance.now();
+    for (let i = 0; i < 3000; i++) JSON.stringify(JSON.parse('{"fixed_ips":[1,2,3,{"subnet_id":"cccccccc"}],"name":"eeeeeeeeeeeeee"}'));
+    return performance.now() - start;
+  });
+  return statisticsOf(samples).p50;
+}
+
 /** One line per figure. */
-export function formatReport({ figures, machine: { cpu, cpus: count, kernel }, load: [before, after], seconds, scale }: Report): string {
+export function formatReport({ figures, machine: { cpu, cpus: count, kernel }, load: [before, after], pace: [paceBefore, paceAfter], seconds, scale }: Report): string {
   const rows = figures.map((figure) => [
     figure.title,
     `${format(figure.value)} ${figure.unit}`,
@@ -45,7 +58,7 @@ export function formatReport({ figures, machine: { cpu, cpus: count, kernel }, l
   ]);
   return [
     ...formatTable([['FIGURE', 'REACHED', 'TARGET', 'NEUTRON', 'LIMIT MEASURED BESIDE IT', 'IDLE PORTS'], ...rows]),
-    `${cpu}, ${count} CPUs, Linux ${kernel}; load ${before} before, ${after} after; ${Math.round(seconds)} s${scale === 1 ? '' : `; scale ${scale}: too few samples to compare`}`,
+    `${cpu}, ${count} CPUs, Linux ${kernel}; load ${before} before, ${after} after; pace ${format(paceBefore)} ms before, ${format(paceAfter)} after; ${Math.round(seconds)} s${scale === 1 ? '' : `; scale ${scale}: too few samples to compare`}`,
   ].join('\n');
 }
 

@@ -1,7 +1,7 @@
 /** Runs benchmarks one after the other in one lab. */
 import type { Benchmark } from './benchmark.ts';
 import { Lab, type LabOptions } from './lab.ts';
-import { type Figure, type Report, figureOf, load, machine } from './report.ts';
+import { type Figure, type Report, figureOf, load, machine, pace } from './report.ts';
 import { round } from './statistics.ts';
 
 /** Every benchmark, in the order in which they disturb each other least. */
@@ -20,7 +20,7 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<{ benchmark: Benc
 /** Measures the figures of the named benchmarks. All that was made is gone when it resolves or rejects. */
 export async function runBenchmarks(names: readonly string[], options: LabOptions): Promise<Report> {
   const started = new Date();
-  const before = load();
+  const [before, paceBefore] = [load(), pace()];
   const lab = new Lab(options);
   const figures: Figure[] = [];
   try {
@@ -34,5 +34,5 @@ export async function runBenchmarks(names: readonly string[], options: LabOption
     await lab.close();
   }
   const seconds = round((Date.now() - started.getTime()) / 1000);
-  return { started: started.toISOString(), seconds, scale: options.scale, machine: machine(), load: [before, load()], figures };
+  return { started: started.toISOString(), seconds, scale: options.scale, machine: machine(), load: [before, load()], pace: [paceBefore, pace()], figures };
 }

@@ -8,7 +8,7 @@ export const command: Command = {
   usage: '[NAME...] [--json] [--scale F]',
   summary: `measure what the targets of speed ask for (${Object.keys(BENCHMARKS).join(', ')})`,
   options: {
-    json: { type: 'boolean', help: 'the figures with all that is known of them' },
+    json: { type: 'boolean', help: 'the figures with all that is known of them on stdout, the table on stderr' },
     scale: { type: 'string', value: 'F', help: 'multiplies every count (default 1; 0.1 is for checking that all works)' },
   },
   async run({ state, positionals, options, ...invocation }) {
@@ -21,7 +21,9 @@ export const command: Command = {
     checkStatePath(`${state}-bench-XXXXXX/dc`);
     const names = positionals.length > 0 ? positionals : Object.keys(BENCHMARKS);
     const report = await runBenchmarks(names, { state, scale, progress: (step) => process.stderr.write(`  ${step}\n`) });
-    console.log(options['json'] ? JSON.stringify(report, undefined, 2) : formatReport(report));
+    if (options['json']) console.log(JSON.stringify(report, undefined, 2));
+    // One run gives both.
+    (options['json'] ? console.error : console.log)(formatReport(report));
     return 0;
   },
 };
