@@ -35,7 +35,7 @@ export async function inventory(cloud: Cloud, host: string): Promise<string> {
     echo "# links"; ip -o link | awk -F': ' '{print $2}' | sed 's/@.*//' | sort
     echo "# namespaces"; ls /run/netns | sort
     for b in br-int br-tun br-phys; do echo "# $b ports"; ovs-vsctl list-ports $b; echo "# $b flows"; ovs-ofctl dump-flows --no-stats $b | grep -v 0x506174636862614c | grep -v NXST | sed 's/^ *//' | sort; done
-    echo "# processes"; ps -eo args | grep -E 'dnsmasq|crun|crun-init|dropbear' | grep -v grep | sort
+    echo "# processes"; ps -eo comm,args | grep -E '^(dnsmasq|crun|dropbear|udhcpc|dhclient)' | sort
     echo "# mounts"; grep -cE 'overlay|instances' /proc/mounts || true
     echo "# nft"; nft list ruleset
     echo "# files"; cd ${statePath.hostFolder(cloud.state, host)}; find dhcp instances -mindepth 1 -maxdepth 1 2>/dev/null | sort`;
