@@ -4,7 +4,7 @@
  */
 import type { Item } from '#hoststate/host-state.ts';
 import { formatFlowMod } from '#openflow/codec/flow-codec.ts';
-import { type Flow, flowKey } from '#openflow/flow.ts';
+import { flowKey } from '#openflow/flow.ts';
 import { type OpenFlowClient, OpenFlowError } from '#openflow/openflow-client.ts';
 import { FlowTable } from './drivers/ovs/flow-table.ts';
 import { HostView, type OfPorts } from './pipeline/host-view.ts';
@@ -107,10 +107,10 @@ export class FlowPrograms {
         table.applied(mods);
         return;
       } catch (error) {
-        if (!(error instanceof OpenFlowError) || error.refused.length === 0) throw error;
+        if (!(error instanceof OpenFlowError) || !error.refused.some(({ mod }) => mod.command === 'add')) throw error;
         for (const { mod, reason } of error.refused) {
-          if (!('flow' in mod)) continue;
-          const key = flowKey(mod.flow as Flow);
+          if (mod.command !== 'add') continue;
+          const key = flowKey(mod.flow);
           this.#fail(table.ownerOf(key) ?? bridge, reason);
           table.giveUp(key);
         }

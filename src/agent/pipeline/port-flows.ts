@@ -29,20 +29,20 @@ export function portFlows(view: HostView, ofports: OfPorts, portId: string): str
     `table=${INT.LOCAL_SWITCHING},priority=9,${fromPort} actions=resubmit(,${INT.MAC_SPOOF})`,
     `table=${INT.TRANSIENT},priority=100,in_port=${ofport} actions=${begin},resubmit(,${INT.BASE_EGRESS})`,
     ...identityFlows(port, ofport, vlan),
-    ...[...port.security_groups].flatMap((group) => [...view.rulesOfGroup(group)]).flatMap((rule) => ruleFlows(rule, ofport)),
+    ...ruleFlows(port.security_groups.flatMap((group) => [...view.rulesOfGroup(group)]), ofport),
   ];
 }
 
 /** The addresses that the port may use: what it claims otherwise is dropped. */
 function identityFlows(port: PortItem, ofport: number, vlan: number): string[] {
-  const lines: string[] = [];
   const reg = `reg5=${hex(ofport)}`;
+  // Its own MAC only: who else may use one is the network's affair, for several ports may.
+  const lines = [`table=${INT.ACCEPT_OR_INGRESS},priority=100,reg6=${hex(vlan)},dl_dst=${port.mac_address} actions=load:${hex(ofport)}->${REG_PORT},resubmit(,${INT.BASE_INGRESS})`];
   const identities = identitiesOf(port);
   const macs = new Set(identities.map((identity) => identity.mac));
   for (const mac of macs) {
     lines.push(
       `table=${INT.MAC_SPOOF},priority=2,in_port=${ofport},dl_src=${mac} actions=resubmit(,${INT.TRANSIENT})`,
-      `table=${INT.ACCEPT_OR_INGRESS},priority=100,reg6=${hex(vlan)},dl_dst=${mac} actions=load:${hex(ofport)}->${REG_PORT},resubmit(,${INT.BASE_INGRESS})`,
       // A probe for a double address carries no sender address (RFC 5227), so there is none to forge.
       `table=${INT.ARP_SPOOF},priority=2,arp,in_port=${ofport},dl_src=${mac},arp_op=1,arp_spa=0.0.0.0,arp_sha=${mac} actions=resubmit(,${INT.MAC_SPOOF})`,
     );

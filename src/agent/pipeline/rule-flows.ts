@@ -13,13 +13,26 @@ const TCP = 6;
 const UDP = 17;
 const SCTP = 132;
 
-/** The flows of `rule` for the port `ofport`. */
-export function ruleFlows(rule: RuleItem, ofport: number): string[] {
-  const table = rule.direction === 'ingress' ? INT.RULES_INGRESS : INT.RULES_EGRESS;
-  const priority = rule.remote_group_id ? PRIORITY.conjunction : PRIORITY.plain;
-  const actions = rule.remote_group_id ? `conjunction(${rule.conj_id},2/2)` : `resubmit(,${accepted(rule)})`;
-  const remote = rule.remote_ip_prefix && !rule.remote_group_id ? `,${remoteField(rule)}=${rule.remote_ip_prefix}` : '';
-  return serviceMatches(rule).map((service) => `table=${table},priority=${priority},${JUDGED},${service},reg5=${hex(ofport)}${remote} actions=${actions}`);
+/** The flows of `rules`, those of all groups of a port, for that port. */
+export function ruleFlows(rules: Iterable<RuleItem>, ofport: number): string[] {
+  const lines: string[] = [];
+  /** Match → conjunctions. Two groups may admit one service from different members: that is one flow, or the last would win. */
+  const conjunctions = new Map<string, number[]>();
+  for (const rule of rules) {
+    const table = rule.direction === 'ingress' ? INT.RULES_INGRESS : INT.RULES_EGRESS;
+    for (const service of serviceMatches(rule)) {
+      const match = (priority: number): string => `table=${table},priority=${priority},${JUDGED},${service},reg5=${hex(ofport)}`;
+      if (rule.remote_group_id) {
+        const key = match(PRIORITY.conjunction);
+        conjunctions.set(key, [...(conjunctions.get(key) ?? []), rule.conj_id]);
+        continue;
+      }
+      const remote = rule.remote_ip_prefix ? `,${remoteField(rule)}=${rule.remote_ip_prefix}` : '';
+      lines.push(`${match(PRIORITY.plain)}${remote} actions=resubmit(,${accepted(rule)})`);
+    }
+  }
+  for (const [match, ids] of conjunctions) lines.push(`${match} actions=${ids.sort((a, b) => a - b).map((id) => `conjunction(${id},2/2)`).join(',')}`);
+  return lines;
 }
 
 /** What a conjunction admits once both its halves hold; one flow for the rule, whatever ports and members there are. */

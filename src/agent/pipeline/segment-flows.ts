@@ -1,7 +1,7 @@
 /** A network on the host: how its frames enter br-int, and how they leave it by the uplink (N-OVS-7…11, N-VX-6). */
 import { hex, loadNet, uplinkOf } from './base-flows.ts';
 import type { HostView, OfPorts } from './host-view.ts';
-import { INT, REG_PORT, REG_UPLINK, TUN, TUN_TABLE } from './tables.ts';
+import { INT, REG_PORT, REG_UPLINK, TUN, TUN_TABLE, ZONE } from './tables.ts';
 
 export interface BridgeLines {
   readonly bridge: string;
@@ -16,7 +16,7 @@ export function segmentFlows(view: HostView, ofports: OfPorts, networkId: string
   if (!segment) return [];
   const { local_vlan: vlan, network_type: type, segmentation_id: id } = segment;
   const uplink = uplinkOf(view, ofports, networkId);
-  const int: string[] = floodFlows(view, ofports, networkId, vlan, uplink);
+  const int: string[] = [...floodFlows(view, ofports, networkId, vlan, uplink), ...sharedMacFlows(view, ofports, networkId, vlan)];
   const bridges: BridgeLines[] = [{ bridge: 'br-int', lines: int }];
   if (uplink === undefined) return bridges;
 
@@ -66,4 +66,24 @@ function floodFlows(view: HostView, ofports: OfPorts, networkId: string, vlan: n
     `table=${INT.ACCEPTED_EGRESS},priority=10,${net},reg7=0 actions=${actions([...unfiltered, ...toUplink])}`,
     `table=${INT.ACCEPTED_EGRESS},priority=10,${net},reg7=0x1 actions=${actions(unfiltered)}`,
   ];
+}
+
+/**
+ * MACs of allowed address pairs: a virtual router's may be used by several ports, here and on other hosts, and nobody
+ * says which one has it now. Each port here judges a copy, and one goes on as for an unknown address. A port whose own
+ * MAC it is comes first (priority 100): nobody takes a neighbour's frames away by a pair.
+ */
+function sharedMacFlows(view: HostView, ofports: OfPorts, networkId: string, vlan: number): string[] {
+  const copies = new Map<string, string>();
+  for (const port of view.portsOfNetwork(networkId)) {
+    const ofport = port.admin_state_up && port.port_security_enabled ? ofports.port(port.port_id) : undefined;
+    if (ofport === undefined) continue;
+    for (const mac of new Set(port.allowed_address_pairs.map((pair) => pair.mac_address))) {
+      if (mac !== port.mac_address) copies.set(mac, `${copies.get(mac) ?? ''}load:${hex(ofport)}->${REG_PORT},resubmit(,${INT.BASE_INGRESS}),`);
+    }
+  }
+  return [...copies].flatMap(([mac, actions]) => [
+    ...['ip', 'ipv6'].map((family) => `table=${INT.ACCEPT_OR_INGRESS},priority=99,ct_state=+new-est+trk,${family},reg6=${hex(vlan)},dl_dst=${mac} actions=${actions}ct(commit,${ZONE}),resubmit(,${INT.ACCEPTED_EGRESS})`),
+    `table=${INT.ACCEPT_OR_INGRESS},priority=98,reg6=${hex(vlan)},dl_dst=${mac} actions=${actions}resubmit(,${INT.ACCEPTED_EGRESS})`,
+  ]);
 }

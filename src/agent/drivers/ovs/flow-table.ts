@@ -6,14 +6,21 @@ import type { FlowMod } from '#openflow/codec/flow-codec.ts';
 import { type Flow, flowKey, formatFlow, parseFlow, sameFlow } from '#openflow/flow.ts';
 import { COOKIE, LEARNED_COOKIE } from '../../pipeline/tables.ts';
 
+interface Claim {
+  readonly owner: string;
+  readonly flow: Flow;
+}
+
 export class FlowTable {
   /** Ours alone: every flow there that we do not want is swept. On br-phys only flows with our cookie are. */
   readonly exclusive: boolean;
   /** Owner (`port/<id>`) → the lines it wants, by key. */
   readonly #wanted = new Map<string, Map<string, Flow>>();
-  /** The same by key. A key may pass from one owner to another (an ofport used again), in either order of their calls. */
-  readonly #desired = new Map<string, Flow>();
-  readonly #ownerOf = new Map<string, string>();
+  /**
+   * The same by key, the owner that comes first by name in front: it has its way. Two may want one key for a moment (an
+   * ofport used again) or for good; the outcome must not depend on who came last.
+   */
+  readonly #claims = new Map<string, readonly Claim[]>();
   #actual = new Map<string, Flow>();
   /** Keys whose desired or actual flow changed since the last plan. */
   readonly #dirty = new Set<string>();
@@ -22,28 +29,41 @@ export class FlowTable {
     this.exclusive = exclusive;
   }
 
-  /** `lines` replace all that `owner` wanted before. Lines that parse to one key twice keep the last. */
+  /**
+   * `lines` replace all that `owner` wanted before. Lines that parse to one key twice keep the last. A line that is no
+   * flow is left out, and the first error thrown when the others are in.
+   */
   want(owner: string, lines: readonly string[]): void {
     const before = this.#wanted.get(owner);
     const after = new Map<string, Flow>();
+    let failure: unknown;
     for (const line of lines) {
-      const flow: Flow = { ...parseFlow(line), cookie: COOKIE };
-      after.set(flowKey(flow), flow);
+      try {
+        const flow: Flow = { ...parseFlow(line), cookie: COOKIE };
+        after.set(flowKey(flow), flow);
+      } catch (error) {
+        failure ??= error;
+      }
     }
-    for (const key of before?.keys() ?? []) {
-      if (after.has(key) || this.#ownerOf.get(key) !== owner) continue;
-      this.#desired.delete(key);
-      this.#ownerOf.delete(key);
-      this.#dirty.add(key);
-    }
-    for (const [key, flow] of after) {
-      const known = this.#desired.get(key);
-      this.#desired.set(key, flow);
-      this.#ownerOf.set(key, owner);
-      if (!known || !sameFlow(known, flow)) this.#dirty.add(key);
-    }
+    for (const key of before?.keys() ?? []) if (!after.has(key)) this.#claim(key, owner, undefined);
+    for (const [key, flow] of after) this.#claim(key, owner, flow);
     if (after.size > 0) this.#wanted.set(owner, after);
     else this.#wanted.delete(owner);
+    if (failure !== undefined) throw failure;
+  }
+
+  #claim(key: string, owner: string, flow: Flow | undefined): void {
+    const claims = this.#claims.get(key) ?? [];
+    const others = claims.filter((claim) => claim.owner !== owner);
+    const now = flow ? [...others, { owner, flow }].sort((a, b) => (a.owner < b.owner ? -1 : 1)) : others;
+    if (now.length > 0) this.#claims.set(key, now);
+    else this.#claims.delete(key);
+    const [old, current] = [claims[0]?.flow, now[0]?.flow];
+    if (!old || !current || !sameFlow(old, current)) this.#dirty.add(key);
+  }
+
+  #desired(key: string): Flow | undefined {
+    return this.#claims.get(key)?.[0]?.flow;
   }
 
   /** Takes a full dump of the switch as the truth; everything that differs is planned anew. */
@@ -53,10 +73,10 @@ export class FlowTable {
       if (flow.cookie === LEARNED_COOKIE || (!this.exclusive && flow.cookie !== COOKIE)) continue;
       const key = flowKey(flow);
       this.#actual.set(key, flow);
-      const wanted = this.#desired.get(key);
+      const wanted = this.#desired(key);
       if (!wanted || !sameFlow(wanted, flow)) this.#dirty.add(key);
     }
-    for (const key of this.#desired.keys()) if (!this.#actual.has(key)) this.#dirty.add(key);
+    for (const key of this.#claims.keys()) if (!this.#actual.has(key)) this.#dirty.add(key);
   }
 
   /**
@@ -66,7 +86,7 @@ export class FlowTable {
   plan(sweep: boolean): FlowMod[] {
     const mods: FlowMod[] = [];
     for (const key of this.#dirty) {
-      const [wanted, actual] = [this.#desired.get(key), this.#actual.get(key)];
+      const [wanted, actual] = [this.#desired(key), this.#actual.get(key)];
       if (wanted && (!actual || !sameFlow(wanted, actual))) mods.push({ command: 'add', flow: wanted });
       else if (!wanted && actual && sweep) mods.push({ command: 'delete_strict', flow: actual });
     }
@@ -80,29 +100,32 @@ export class FlowTable {
       else if (mod.command === 'delete_strict') this.#actual.delete(flowKey(mod.flow as Flow));
     }
     for (const key of this.#dirty) {
-      const [wanted, actual] = [this.#desired.get(key), this.#actual.get(key)];
+      const [wanted, actual] = [this.#desired(key), this.#actual.get(key)];
       if (wanted === actual || (wanted && actual && sameFlow(wanted, actual))) this.#dirty.delete(key);
     }
   }
 
   /** Who wants the flow of this key. */
   ownerOf(key: string): string | undefined {
-    return this.#ownerOf.get(key);
+    return this.#claims.get(key)?.[0]?.owner;
   }
 
-  /** Gives up one flow that the switch refuses, so that the others of the bundle can go in (law 4). */
+  /** Gives up one flow that the switch refuses, so that the others of the bundle can go in (law 4); its predecessor is swept. */
   giveUp(key: string): void {
-    this.#desired.delete(key);
-    this.#ownerOf.delete(key);
-    this.#dirty.delete(key);
+    const [first, ...others] = this.#claims.get(key) ?? [];
+    if (first && others.length > 0) this.#claims.set(key, others);
+    else {
+      this.#claims.delete(key);
+      if (!this.#actual.has(key)) this.#dirty.delete(key);
+    }
   }
 
   /** The desired flows as sorted `ovs-ofctl` lines. */
   print(): string {
-    return [...this.#desired.values()].map(formatFlow).sort().join('\n');
+    return [...this.#claims.values()].map(([claim]) => formatFlow(claim!.flow)).sort().join('\n');
   }
 
   get size(): number {
-    return this.#desired.size;
+    return this.#claims.size;
   }
 }
