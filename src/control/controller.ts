@@ -86,7 +86,7 @@ export class Controller {
           ]);
         },
         joined: () => scheduleWaitingDhcp(store, config),
-        portStatus: (tx, { port_id, status, reason }) => setPortStatus(tx, port_id, status, reason),
+        portStatus: (tx, { port_id, status, reason, host }) => setPortStatus(tx, port_id, status, reason, host),
         instance: (tx, host, report) => reportInstance(tx, host, report),
         localVlanFree: async (tx, host, networkId) => void (await freeHostNumber(tx, host, 'local_vlan', networkId)),
       },

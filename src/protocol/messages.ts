@@ -42,6 +42,8 @@ export interface Hello {
   readonly resources: HostResources;
   /** Null with an empty memory. */
   readonly watermark: Watermark | null;
+  /** Up to which change of the watermark's life the state is applied: it may have been received and not be applied yet. */
+  readonly applied?: number;
 }
 
 /** What became of one item on the host, or of an object that the agent found by itself. */

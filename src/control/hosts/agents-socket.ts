@@ -29,7 +29,11 @@ export async function listenForAgents(path: string, hosts: Hosts, log: Log): Pro
       if (message.type !== 'hello') return socket.close();
       session = await hosts.join(message, {
         send: (text) => socket.send(text),
-        close: () => socket.close(),
+        close: () => {
+          socket.close();
+          // One that reads nothing any more would keep what is buffered for it.
+          setTimeout(() => socket.terminate(), 1_000).unref();
+        },
         get bufferedAmount() {
           return socket.bufferedAmount;
         },

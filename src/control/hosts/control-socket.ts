@@ -20,13 +20,13 @@ interface Answer {
 export async function listenForOperator(path: string, hosts: Hosts, store: Store): Promise<Server> {
   const answer = async (url: URL): Promise<Answer> => {
     switch (url.pathname) {
-      case '/status': return { status: 200, body: hosts.status() };
+      case '/status': return { status: 200, body: await hosts.statusNow() };
       case '/wait': {
         const seconds = Number(url.searchParams.get('timeout') ?? '60');
         const result = await hosts.waitApplied((Number.isFinite(seconds) ? Math.max(0, seconds) : 60) * 1000);
         return { status: result.waiting.length === 0 ? 200 : 504, body: result };
       }
-      case '/hoststate': return { status: 200, body: { items: [...hosts.compiler.follow(url.searchParams.get('host') ?? '').values()] } };
+      case '/hoststate': return { status: 200, body: { items: [...hosts.compiler.stateOf(url.searchParams.get('host') ?? '').values()] } };
       case '/instance': return findInstance(store, url.searchParams.get('server') ?? '');
       default: return { status: 404, body: { error: `there is no ${url.pathname}` } };
     }

@@ -10,8 +10,10 @@ import type { Status } from '#protocol/status.ts';
 import type { Store, Tx, Watermark } from '#store/store.ts';
 import type { Log } from '../http/log.ts';
 import { loadChanges, loadIntent } from './intent.ts';
+import { KeptDeltas, type Sent } from './kept-deltas.ts';
 import { type PortStatus, Provisioning } from './provisioning.ts';
 import { Session, type Wire } from './session.ts';
+import { Unsaved } from './unsaved.ts';
 
 /** What the hosts' words change in the store; the services implement it. */
 export interface HostReports {
@@ -33,18 +35,27 @@ export interface HostsOptions {
   readonly publicEndpoint: string;
 }
 
-/** Deltas kept for agents that reconnect; older watermarks get a snapshot. */
-const KEPT_DELTAS = 500;
 const BATCH = 1000;
+/** The feed is read this often even if nobody said that there is something: a notice of PostgreSQL may get lost. */
+const TICK_MS = 2_000;
+/** Changes that a controller which comes back finds; an older one reads everything. */
+const KEPT_CHANGES = 100_000;
+const PURGE_MS = 600_000;
 
 export class Hosts {
   readonly compiler: Compiler;
   readonly #options: HostsOptions;
   readonly #sessions = new Map<string, Session>();
-  readonly #provisioning = new Provisioning();
-  /** Names this controller's life: a watermark of another life says nothing about what was sent. */
-  readonly #epoch = crypto.randomUUID();
-  readonly #recent = new Map<string, { seq: number; delta: Delta; requestIds: string[] }[]>();
+  #provisioning = new Provisioning();
+  readonly #unsaved: Unsaved;
+  /** Names this controller's life with this store: a watermark of another life says nothing about what was sent. */
+  #epoch: string = crypto.randomUUID();
+  /** Of hosts that are followed: connected ones, and those that left less than `agent_down_time` ago. */
+  readonly #recent = new Map<string, KeptDeltas>();
+  /** When which host left. */
+  readonly #away = new Map<string, number>();
+  /** What is wrong now, by what it stops: `the feed`, `the store`. */
+  readonly #troubles = new Map<string, string>();
   #mark: Watermark = { store_id: '', seq: 0, token: '' };
   #reading: Promise<void> | undefined;
   #again = false;
@@ -55,6 +66,7 @@ export class Hosts {
   constructor(options: HostsOptions) {
     this.#options = options;
     this.compiler = new Compiler(options.config);
+    this.#unsaved = new Unsaved(options.store);
   }
 
   /** Loads the intent and follows the feed from there. */
@@ -62,7 +74,7 @@ export class Hosts {
     const { store } = this.#options;
     this.#unsubscribe = store.feed.subscribe(() => this.#read());
     await this.#reload();
-    this.#timers.push(setInterval(() => void this.#write((tx) => this.#writeStatuses(tx, this.#provisioning.overdue())), 2_000));
+    this.#timers.push(setInterval(() => this.#tick(), TICK_MS), setInterval(() => void this.#purge(), PURGE_MS));
     this.#read();
   }
 
@@ -80,21 +92,19 @@ export class Hosts {
       wire.close();
       return undefined;
     }
-    await this.#write((tx) => this.#options.reports.heartbeat(tx, hello, true));
+    const { store, reports, log } = this.#options;
+    // An agent whose host the store does not take yet is turned away, and comes again.
+    await store.write((tx) => reports.heartbeat(tx, hello, true));
     // The host's own row must be in the world before its first state is compiled.
     await this.#caughtUp();
     this.#sessions.get(hello.host)?.close();
     const session = new Session(hello, wire);
     this.#sessions.set(hello.host, session);
-    const state = this.compiler.follow(hello.host);
-    const missed = this.#missedSince(hello.host, hello.watermark);
-    if (missed) {
-      session.acked = hello.watermark!.seq;
-      session.sent = hello.watermark!.seq;
-      for (const { seq, delta, requestIds } of missed) session.delta(seq, delta, requestIds);
-    } else session.snapshot({ store_id: this.#mark.store_id, epoch: this.#epoch, seq: this.#mark.seq }, state.values());
-    void this.#options.reports.joined().catch((error: Error) => this.#options.log.error('what waited for a host cannot be placed', { error: String(error.stack) }));
-    this.#options.log.info('agent joined', { host: hello.host, seq: this.#mark.seq, resumed: missed !== undefined });
+    this.#away.delete(hello.host);
+    const resumed = this.#begin(session, hello.watermark);
+    void reports.joined().catch((error: Error) => log.error('what waited for a host cannot be placed', { error: String(error.stack) }));
+    log.info('agent joined', { host: hello.host, seq: this.#mark.seq, resumed });
+    if (resumed && hello.applied) await this.receive(session, { type: 'ack', seq: Math.min(hello.applied, hello.watermark!.seq) });
     return session;
   }
 
@@ -103,38 +113,42 @@ export class Hosts {
     session.close();
     if (this.#sessions.get(session.host) !== session) return;
     this.#sessions.delete(session.host);
+    this.#away.set(session.host, Date.now());
     this.#options.log.warning('agent left', { host: session.host });
-    await this.#write((tx) => this.#writeStatuses(tx, this.#provisioning.lost(session.host)));
     this.#wake();
+    await this.#save(this.#provisioning.lost(session.host));
   }
 
   async receive(session: Session, message: AgentMessage): Promise<void> {
+    // Another connection of the same host has taken its place, or it was given up.
+    if (this.#sessions.get(session.host) !== session) return session.close();
     session.lastSeen = Date.now();
     switch (message.type) {
       case 'ack': {
         session.acked = Math.max(session.acked, message.seq);
         this.#wake();
-        const freed = [...session.removedSegments].filter(([seq]) => seq <= message.seq);
-        for (const [seq] of freed) session.removedSegments.delete(seq);
-        const statuses = this.#provisioning.acked(session.host, message.seq);
-        if (freed.length + statuses.length === 0) return;
-        return this.#write(async (tx) => {
-          await this.#writeStatuses(tx, statuses);
-          for (const [, networks] of freed) for (const network of networks) await this.#options.reports.localVlanFree(tx, session.host, network);
-        });
+        for (const [seq, networks] of session.removedSegments) {
+          if (seq > message.seq) continue;
+          session.removedSegments.delete(seq);
+          for (const network of networks) this.#unsaved.add(`local_vlan ${session.host} ${network}`, (tx) => this.#options.reports.localVlanFree(tx, session.host, network));
+        }
+        return this.#save(this.#provisioning.acked(session.host, message.seq));
       }
       case 'report': {
-        const statuses = this.#provisioning.reported(session.host, message.items);
-        if (statuses.length + message.instances.length === 0) return;
-        return this.#write(async (tx) => {
-          await this.#writeStatuses(tx, statuses);
-          for (const report of message.instances) await this.#options.reports.instance(tx, session.host, report);
-        });
+        for (const report of message.instances) this.#unsaved.add(`server ${report.server_id}`, (tx) => this.#options.reports.instance(tx, session.host, report));
+        // An agent that is behind still speaks of ports that have moved to another host.
+        const state = this.compiler.stateOf(session.host);
+        return this.#save(this.#provisioning.reported(session.host, message.items.filter(({ key }) => state.has(key))));
       }
       case 'heartbeat':
         session.errors = message.errors;
         session.idlePorts = message.idle_ports;
-        return this.#write((tx) => this.#options.reports.heartbeat(tx, session.hello, false));
+        try {
+          await this.#options.store.write((tx) => this.#options.reports.heartbeat(tx, session.hello, false));
+        } catch (error) {
+          this.#trouble('the store', error as Error);
+        }
+        return;
       case 'answer': return session.answered(message);
       case 'hello':
     }
@@ -146,10 +160,11 @@ export class Hosts {
     return String(await session.call('console_output', { server_id: serverId, ...(lines === undefined ? {} : { lines }) }));
   }
 
+  /** As of what this controller has read. `statusNow` also asks the store whether that is all. */
   status(): Status {
     const names = new Set([...this.#sessions.keys(), ...[...this.compiler.world.all('hosts')].map((host) => host.id)]);
     return {
-      controller: { store: this.#mark.store_id, revision: this.#mark.seq, public_endpoint: this.#options.publicEndpoint, pid: process.pid, errors: [] },
+      controller: { store: this.#mark.store_id, revision: this.#mark.seq, public_endpoint: this.#options.publicEndpoint, pid: process.pid, errors: this.#errors() },
       hosts: [...names].sort().map((host) => {
         const session = this.#sessions.get(host);
         return {
@@ -160,14 +175,25 @@ export class Hosts {
     };
   }
 
-  /** Resolves when every connected host has applied what the store holds now; after `timeoutMs` with those that have not. */
+  async statusNow(): Promise<Status> {
+    const { controller, hosts } = this.status();
+    try {
+      const { seq } = await this.#options.store.feed.head();
+      return { controller: { ...controller, revision: Math.max(seq, controller.revision) }, hosts };
+    } catch (error) {
+      return { controller: { ...controller, errors: [...controller.errors, `the store does not answer: ${(error as Error).message}`] }, hosts };
+    }
+  }
+
+  /** Resolves when every host that is connected, or was until a moment ago, has applied what the store holds now; after `timeoutMs` with those that have not. */
   async waitApplied(timeoutMs: number): Promise<{ revision: number; waiting: { host: string; applied: number }[] }> {
     const revision = (await this.#options.store.feed.head()).seq;
     const end = Date.now() + timeoutMs;
     for (;;) {
-      const behind = this.#mark.seq >= revision
-        ? [...this.#sessions.values()].filter((session) => session.appliedAt(this.#mark.seq) < revision).map((session) => ({ host: session.host, applied: session.acked }))
-        : [...this.#sessions.keys()].map((host) => ({ host, applied: this.#mark.seq }));
+      const behind = [
+        ...[...this.#sessions.values()].filter((session) => this.#mark.seq < revision || session.appliedAt(this.#mark.seq) < revision).map((session) => ({ host: session.host, applied: session.acked })),
+        ...[...this.#away.keys()].map((host) => ({ host, applied: 0 })),
+      ];
       if (this.#mark.seq >= revision && behind.length === 0) return { revision, waiting: [] };
       if (Date.now() >= end) return { revision, waiting: behind };
       await new Promise<void>((resolve) => {
@@ -182,11 +208,52 @@ export class Hosts {
     }
   }
 
-  #missedSince(host: string, mark: AgentWatermark | null): { seq: number; delta: Delta; requestIds: string[] }[] | undefined {
-    if (!mark || mark.epoch !== this.#epoch || mark.store_id !== this.#mark.store_id || mark.seq > this.#mark.seq) return undefined;
-    const recent = this.#recent.get(host);
-    if (!recent || (recent.length >= KEPT_DELTAS && mark.seq < recent[0]!.seq)) return undefined;
-    return recent.filter(({ seq }) => seq > mark.seq);
+  /** Sends the agent what it lacks: what was sent since its watermark, or everything. True when it goes on from its watermark. */
+  #begin(session: Session, mark: AgentWatermark | null): boolean {
+    const { host } = session;
+    const state = this.compiler.follow(host);
+    const missed = mark && mark.epoch === this.#epoch && mark.store_id === this.#mark.store_id && mark.seq <= this.#mark.seq ? this.#recent.get(host)?.since(mark.seq) : undefined;
+    session.acked = 0;
+    session.removedSegments.clear();
+    if (missed) {
+      session.sent = mark!.seq;
+      for (const { seq, delta, requestIds } of missed) session.delta(seq, delta, requestIds);
+    } else {
+      this.#recent.set(host, new KeptDeltas(this.#mark.seq));
+      session.snapshot({ store_id: this.#mark.store_id, epoch: this.#epoch, seq: this.#mark.seq }, state.values());
+    }
+    // Their removal may have been sent to a session that ended before the acknowledgement.
+    const unused = this.compiler.world.unusedVlans(host);
+    if (unused.length > 0) session.removedSegments.set(session.sent, unused);
+    return missed !== undefined;
+  }
+
+  #tick(): void {
+    const { agent_down_time, report_interval } = this.#options.config;
+    const patience = Math.max(agent_down_time, 2.5 * report_interval) * 1000;
+    for (const session of [...this.#sessions.values()]) {
+      if (Date.now() - session.lastSeen < patience) continue;
+      // It holds up every port that waits for its word.
+      this.#options.log.warning('the agent is connected and says nothing', { host: session.host });
+      void this.leave(session);
+    }
+    for (const [host, since] of this.#away) {
+      if (Date.now() - since < patience) continue;
+      this.#away.delete(host);
+      this.#recent.delete(host);
+      this.compiler.unfollow(host);
+      this.#provisioning.forget(host);
+    }
+    this.#read();
+    void this.#save(this.#provisioning.overdue());
+  }
+
+  async #purge(): Promise<void> {
+    try {
+      await this.#options.store.feed.purge(KEPT_CHANGES);
+    } catch (error) {
+      this.#trouble('the store', error as Error);
+    }
   }
 
   #read(): void {
@@ -194,7 +261,7 @@ export class Hosts {
       this.#again = true;
       return;
     }
-    this.#reading = this.#readAll().catch((error: Error) => this.#options.log.error('the feed cannot be read', { error: String(error.stack) })).finally(() => {
+    this.#reading = this.#readAll().then(() => void this.#troubles.delete('the feed'), (error: Error) => this.#trouble('the feed', error)).finally(() => {
       this.#reading = undefined;
       if (this.#again) {
         this.#again = false;
@@ -210,6 +277,7 @@ export class Hosts {
       if (!next) {
         this.#options.log.warning('the store does not know our watermark (restored or purged); everything is read again', { seq: this.#mark.seq });
         await this.#reload();
+        this.#beginAnew();
         continue;
       }
       if (next.changes.length === 0) return;
@@ -226,17 +294,23 @@ export class Hosts {
 
   #send(host: string, delta: Delta, requestIds: string[]): void {
     const { seq } = this.#mark;
-    const recent = this.#recent.get(host) ?? [];
-    this.#recent.set(host, recent);
-    recent.push({ seq, delta, requestIds });
-    if (recent.length > KEPT_DELTAS) recent.shift();
+    const sent: Sent = { seq, delta, requestIds };
+    this.#recent.get(host)?.add(sent);
     const session = this.#sessions.get(host);
-    if (!session) return;
+    if (!session) return this.#provisioning.removed(host, delta);
     this.#provisioning.sent(host, seq, delta);
     session.delta(seq, delta, requestIds);
   }
 
-  /** Starts from the whole store; every agent gets what differs. */
+  /** Numbers of changes mean something else from here on: every agent gets a snapshot. */
+  #beginAnew(): void {
+    this.#epoch = crypto.randomUUID();
+    this.#provisioning = new Provisioning();
+    this.#recent.clear();
+    for (const session of this.#sessions.values()) this.#begin(session, null);
+  }
+
+  /** Reads the whole store. */
   async #reload(): Promise<void> {
     const { store } = this.#options;
     // The mark first: what is committed meanwhile is read twice, which is harmless, and never missed.
@@ -245,7 +319,7 @@ export class Hosts {
     const known = new Set(rows.map((row) => `${row.table} ${row.id}`));
     const gone = this.compiler.world.keys().filter(({ table, id }) => !known.has(`${table} ${id}`)).map(({ table, id }) => ({ table: table as 'networks', id, row: undefined }));
     this.#mark = mark;
-    for (const [host, delta] of this.compiler.apply([...gone, ...rows])) this.#send(host, delta, []);
+    this.compiler.apply([...gone, ...rows]);
   }
 
   async #caughtUp(): Promise<void> {
@@ -253,19 +327,31 @@ export class Hosts {
     while (this.#mark.seq < seq) {
       this.#read();
       await this.#reading;
+      const trouble = this.#troubles.get('the feed');
+      if (trouble !== undefined) throw new Error(`the feed cannot be read: ${trouble}`);
     }
   }
 
-  async #writeStatuses(tx: Tx, statuses: readonly PortStatus[]): Promise<void> {
-    for (const status of statuses) await this.#options.reports.portStatus(tx, status);
-  }
-
-  async #write(command: (tx: Tx) => Promise<void>): Promise<void> {
+  /** Stores `statuses` and whatever else could not be stored before. */
+  async #save(statuses: readonly PortStatus[]): Promise<void> {
+    for (const status of statuses) this.#unsaved.add(`port ${status.port_id}`, (tx) => this.#options.reports.portStatus(tx, status));
+    if (this.#unsaved.size === 0) return;
     try {
-      await this.#options.store.write(command);
+      for (const error of await this.#unsaved.save()) this.#options.log.error('a report cannot be stored', { error: String(error.stack) });
+      this.#troubles.delete('the store');
     } catch (error) {
-      this.#options.log.error('a report cannot be stored', { error: String((error as Error).stack) });
+      this.#trouble('the store', error as Error);
     }
+  }
+
+  #trouble(what: string, error: Error): void {
+    this.#troubles.set(what, error.message);
+    this.#options.log.error(`${what} is in trouble`, { error: String(error.stack) });
+  }
+
+  #errors(): string[] {
+    const troubles = [...this.#troubles].map(([what, reason]) => `${what} is in trouble: ${reason}`);
+    return [...troubles, ...[...this.compiler.errors].map(([key, reason]) => `cannot compile ${key}: ${reason}`)];
   }
 
   #wake(): void {

@@ -51,9 +51,13 @@ export async function unbindPort(tx: Tx, current: Port): Promise<Port> {
   return ports.update(tx, current, { ...UNBOUND, status: 'DOWN' });
 }
 
-/** What a host or the provisioning of a port reports; nothing is written when it says what is known. No such port: nothing. */
-export async function setPortStatus(tx: Tx, portId: string, status: 'ACTIVE' | 'DOWN' | 'BUILD', reason: string | null = null): Promise<void> {
+/**
+ * What a host or the provisioning of a port reports; nothing is written when it says what is known, when there is no such
+ * port, or when it is not bound to `host` any more.
+ */
+export async function setPortStatus(tx: Tx, portId: string, status: 'ACTIVE' | 'DOWN' | 'BUILD', reason: string | null = null, host?: string): Promise<void> {
   const current = await ports.get(tx, portId);
+  if (host !== undefined && (current?.['binding:host_id'] !== host || current['binding:vif_type'] !== 'ovs')) return;
   if (!current || (current.status === status && current.status_reason === reason)) return;
   await ports.update(tx, current, { status, status_reason: reason });
 }
