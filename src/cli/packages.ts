@@ -32,7 +32,10 @@ export const PACKAGES: readonly Package[] = [
 ];
 
 /** What the tests need besides. */
-export const TEST_PACKAGES: readonly Package[] = [{ name: 'postgresql', why: 'the second store, for tests' }];
+export const TEST_PACKAGES: readonly Package[] = [
+  { name: 'procps', why: 'ps on simulated hosts, for tests' },
+  { name: 'postgresql', why: 'the second store, for tests' },
+];
 
 /** How the installer reaches the machine; a test puts a recording fake in its place. */
 export interface PackagePort {
