@@ -12,7 +12,7 @@ interface Connection {
   readonly tuple: string;
   readonly zone: bigint;
   mark: bigint;
-  /** A packet came back. */
+  /** A packet came back; or it is TCP that was under way when the tracker saw it first. */
   replied: boolean;
 }
 
@@ -44,14 +44,15 @@ export class FakeConntrack {
     let connection = this.#connections.get(`${zone} ${ends.tuple}`);
     if (!connection) {
       if (!ends.opens) return;
-      connection = { tuple: ends.tuple, zone, mark: 0n, replied: false };
+      connection = { tuple: ends.tuple, zone, mark: 0n, replied: ends.midway };
       for (const tuple of [ends.tuple, ends.reverse]) this.#connections.set(`${zone} ${tuple}`, connection);
     }
     connection.mark = change(connection.mark);
   }
 
-  flush(zone: bigint): void {
-    for (const [key, connection] of this.#connections) if (connection.zone === zone) this.#connections.delete(key);
+  /** Forgets the connections of a zone; of all without. */
+  flush(zone?: bigint): void {
+    for (const [key, connection] of this.#connections) if (zone === undefined || connection.zone === zone) this.#connections.delete(key);
   }
 
   get size(): number {
@@ -69,7 +70,7 @@ const SYN = 2n;
 const RST = 4n;
 const ACK = 16n;
 
-function endsOf(packet: Packet): { tuple: string; reverse: string; opens: boolean } | undefined {
+function endsOf(packet: Packet): { tuple: string; reverse: string; opens: boolean; midway: boolean } | undefined {
   const field = (name: string): bigint => packet[name] ?? 0n;
   const six = field('dl_type') === ETH.IPV6;
   if (!six && field('dl_type') !== ETH.IP) return undefined;
@@ -81,11 +82,12 @@ function endsOf(packet: Packet): { tuple: string; reverse: string; opens: boolea
     const back = (six ? ICMP6_REVERSE : ICMP_REVERSE)[String(type)];
     if (back === undefined) return undefined;
     const request = six ? type === 128n : ICMP_REQUEST.includes(type);
-    return { tuple: tuple(src, dst, type, 0n), reverse: tuple(dst, src, back, 0n), opens: request };
+    return { tuple: tuple(src, dst, type, 0n), reverse: tuple(dst, src, back, 0n), opens: request, midway: false };
   }
+  const flags = field('tcp_flags');
   const ported = proto === IPPROTO.TCP || proto === IPPROTO.UDP;
   const [from, to] = ported ? [field('tp_src'), field('tp_dst')] : [0n, 0n];
-  return { tuple: tuple(src, dst, from, to), reverse: tuple(dst, src, to, from), opens: proto !== IPPROTO.TCP || tcpOpens(field('tcp_flags')) };
+  return { tuple: tuple(src, dst, from, to), reverse: tuple(dst, src, to, from), opens: proto !== IPPROTO.TCP || tcpOpens(flags), midway: proto === IPPROTO.TCP && (flags & SYN) === 0n };
 }
 
 /** A SYN, or a packet from the middle of a connection that began before the tracker. */

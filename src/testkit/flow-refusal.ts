@@ -4,6 +4,7 @@ import { encodeFlowMod, type FlowMod } from '#openflow/codec/flow-codec.ts';
 import type { Field } from '#openflow/field.ts';
 import { ETH, hasVlanTag, IPPROTO, type Match, type WritableMatch } from '#openflow/match.ts';
 import { PORT } from '#openflow/port-number.ts';
+import { CT } from './fake-conntrack.ts';
 
 const INCONSISTENT = 'OFPET_BAD_ACTION MATCH_INCONSISTENT';
 
@@ -37,7 +38,7 @@ function refusalOfActions(actions: readonly Action[], match: Match, table: numbe
         if (!isIp(match)) return INCONSISTENT;
         break;
       case 'ct': {
-        if (!isIp(match)) return INCONSISTENT;
+        if (!isIp(match) || (action.commit && isInvalid(match))) return INCONSISTENT;
         const inside = refusalOfActions(action.exec ?? [], match, table);
         if (inside) return inside;
         if (action.exec?.some((each) => !isMarkOrLabel(each))) return 'OFPET_BAD_ACTION BAD_ARGUMENT';
@@ -87,6 +88,11 @@ function matchOf(action: LearnAction): Match {
 function isMarkOrLabel(action: Action): boolean {
   const field = action.type === 'load' ? action.dst.field : action.type === 'set_field' ? action.field : undefined;
   return field?.name === 'ct_mark' || field?.name === 'ct_label';
+}
+
+/** `+inv`: what is no connection cannot be committed. */
+function isInvalid({ ct_state }: Match): boolean {
+  return ct_state !== undefined && (ct_state.value & CT.INV) !== 0n;
 }
 
 function isIp(match: Match): boolean {

@@ -123,7 +123,7 @@ test('any packet: the tables and copies of the fake are those of ofproto/trace',
 /** Flows that Open vSwitch takes or not, whatever our pipeline writes. */
 const DOUBTFUL = [
   'table=5 actions=ct(table=6)', 'table=5,arp actions=ct(table=6)', 'table=5,ip actions=ct(table=6)', 'table=5,ipv6 actions=ct(commit)', 'table=5,ip actions=ct(commit,exec(load:0x1->NXM_NX_CT_MARK[]))',
-  'table=5,ip actions=ct(commit,exec(load:0x1->NXM_NX_REG1[]))', 'table=5 actions=strip_vlan', 'table=5,dl_vlan=3 actions=strip_vlan,strip_vlan', 'table=5,vlan_tci=0x1000/0x1000 actions=strip_vlan',
+  'table=5,ip actions=ct(commit,exec(load:0x1->NXM_NX_REG1[]))', 'table=5,ct_state=+inv+trk,ip actions=ct(commit)', 'table=5,ct_state=+inv+trk,ip actions=ct(table=6)', 'table=5,ct_state=+trk-inv,ip actions=ct(commit)', 'table=5 actions=strip_vlan', 'table=5,dl_vlan=3 actions=strip_vlan,strip_vlan', 'table=5,vlan_tci=0x1000/0x1000 actions=strip_vlan',
   'table=5 actions=push_vlan:0x8100,strip_vlan', 'table=5 actions=push_vlan:0x8100,set_field:4097->vlan_vid', 'table=5 actions=set_field:4097->vlan_vid', 'table=5,dl_vlan=1 actions=strip_vlan,set_field:4097->vlan_vid',
   'table=5 actions=load:0x5->NXM_OF_VLAN_TCI[0..11]', 'table=5 actions=dec_ttl', 'table=5,ip actions=dec_ttl', 'table=5,ipv6 actions=dec_ttl', 'table=5 actions=set_field:10.0.0.1->ip_src', 'table=5,ip actions=set_field:10.0.0.1->ip_src',
   'table=5,ip actions=set_field:80->tcp_dst', 'table=5,tcp6 actions=set_field:80->tcp_dst', 'table=5 actions=load:0x2->NXM_OF_ARP_OP[]', 'table=5,arp actions=load:0x2->NXM_OF_ARP_OP[]', 'table=5,arp actions=move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]',
@@ -179,5 +179,62 @@ test('the fake adds, replaces and deletes as Open vSwitch does, all of a bundle 
       assert.equal(bridge.print(), (await client.dumpFlows()).map(formatFlow).sort().join('\n'), lines);
     }
   }), { numRuns: 150 });
+  client.close();
+});
+
+/** Conversations: what goes there (>) and back (<). Sequence numbers are zero, so TCP ends at the answer to its SYN. */
+const CONVERSATIONS: readonly (readonly string[])[] = [
+  ['> udp,tp_src=1,tp_dst=2', '> udp,tp_src=1,tp_dst=2', '< udp,tp_src=2,tp_dst=1', '> udp,tp_src=1,tp_dst=2'],
+  ['> tcp,tcp_flags=0x2,tp_src=1,tp_dst=2', '> tcp,tcp_flags=0x2,tp_src=1,tp_dst=2', '< tcp,tcp_flags=0x12,tp_src=2,tp_dst=1'],
+  ['> tcp,tcp_flags=0x12,tp_src=1,tp_dst=2', '> tcp,tcp_flags=0x10,tp_src=1,tp_dst=2', '> tcp,tcp_flags=0x10,tp_src=1,tp_dst=2'],
+  ['> icmp,icmp_type=8', '> icmp,icmp_type=8', '< icmp,icmp_type=0', '> icmp,icmp_type=8'], ['> icmp,icmp_type=13', '< icmp,icmp_type=14', '< icmp,icmp_type=0'], ['> icmp,icmp_type=9', '> icmp,icmp_type=0'],
+  ['> sctp,tp_src=1,tp_dst=2', '> sctp,tp_src=1,tp_dst=2', '< sctp,tp_src=2,tp_dst=1'], ['> ip,nw_proto=47', '> ip,nw_proto=47', '< ip,nw_proto=47'],
+  ['> icmp6,icmp_type=128', '> icmp6,icmp_type=128', '< icmp6,icmp_type=129'], ['> icmp6,icmp_type=135', '> icmp6,icmp_type=143', '> icmp6,icmp_type=129'], ['> udp6,tp_src=1,tp_dst=2', '< udp6,tp_src=2,tp_dst=1', '> udp6,tp_src=1,tp_dst=2'],
+];
+
+test('the states of the fake connection tracker are those of the userspace datapath, conversation by conversation', async () => {
+  await real.ovs.tool('ovs-vsctl', 'add-br', 'br-ct', '--', 'set', 'Bridge', 'br-ct', 'datapath_type=netdev', '--', 'add-port', 'br-ct', 'talk', '--', 'set', 'Interface', 'talk', 'type=internal', 'ofport_request=1');
+  const client = await OpenFlowClient.connect(real.ovs.mgmtSocket('br-ct'));
+  const other = new FakeSwitch();
+  other.addPort('br-ct', 1);
+  // One flow per conversation and state: its counter tells which state a packet had.
+  const words = ['+new-est-rel-rpl-inv', '-new+est-rel-rpl-inv', '-new+est-rel+rpl-inv', '-new-est-rel-rpl+inv'];
+  const flows = ['ip', 'ipv6'].flatMap((family) => [
+    `table=0,${family} actions=ct(table=1,zone=5)`,
+    ...CONVERSATIONS.flatMap((_, i) => words.map((state) => `table=1,ct_state=${state}+trk,${family},dl_src=${mac(i)} actions=${state.endsWith('+inv') ? 'drop' : 'ct(commit,zone=5)'}`)),
+  ]);
+  const mods: FlowMod[] = flows.map((line) => ({ command: 'add', flow: parseFlow(line) }));
+  await Promise.all([client.bundle(mods), other.bridge('br-ct').bundle(mods)]);
+  const counts = new Map<string, bigint>();
+  const seen = async (): Promise<string[]> => {
+    const lines: string[] = [];
+    for (const flow of await client.dumpFlows({ table: 1 })) {
+      const name = formatFlow(flow).replace(/.*ct_state=(.*?)\+trk,.*dl_src=([^,\s]*).*/, '$2 $1');
+      if (flow.n_packets > (counts.get(name + flow.match.dl_type?.value) ?? 0n)) lines.push(name);
+      counts.set(name + flow.match.dl_type?.value, flow.n_packets);
+    }
+    return lines.sort();
+  };
+  for (let round = 0; round < 4; round++) {
+    const expected: string[] = [];
+    for (const [i, steps] of CONVERSATIONS.entries()) {
+      const step = steps[round];
+      if (!step) continue;
+      const [near, far] = step.startsWith('>') ? [1, 2] : [2, 1];
+      const addresses = /6,/.test(step) ? `ipv6_src=fd00:${i}::${near},ipv6_dst=fd00:${i}::${far}` : `nw_src=10.0.${i}.${near},nw_dst=10.0.${i}.${far}`;
+      const packet = `in_port=1,${step.slice(2)},dl_src=${mac(i)},dl_dst=02:00:00:00:00:02,${addresses},nw_ttl=64`;
+      const [state] = other.inject('br-ct', packet).states;
+      expected.push(`${mac(i)} ${words[[33n, 34n, 42n, 48n].indexOf(state!)]}`);
+      const dumped = await real.ovs.tool('ovs-ofctl', 'compose-packet', traceWords(packet.replace('in_port=1,', '')));
+      const hex = dumped.split('\n').map((line) => line.slice(10, 58).replace(/[^0-9a-f]/g, '')).join('');
+      await real.ovs.tool('ovs-ofctl', 'packet-out', 'br-ct', `in_port=1,packet=${hex},actions=table`);
+    }
+    let actual: string[] = [];
+    for (let i = 0; i < 20 && actual.length < expected.length; i++) {
+      await real.ovs.tool('ovs-appctl', 'revalidator/wait');
+      actual = [...actual, ...(await seen())].sort();
+    }
+    assert.deepEqual(expected.sort(), actual, `round ${round + 1}`);
+  }
   client.close();
 });

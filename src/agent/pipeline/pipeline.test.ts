@@ -266,6 +266,36 @@ test('a port may not take the frames of a neighbour by an allowed address pair; 
   }
 });
 
+test('X-6: a connection whose rule is gone dies in both directions, one that another rule admits lives on', async () => {
+  const [ssh, all] = [rule('g', 1, { protocol: 6, range: [22, 22] }), rule('g', 2, { protocol: 6, prefix: '10.0.0.0/24' })];
+  const items = [...RED, port('to', 'red', mac(2), ['10.0.0.2'], { security_groups: ['g'] }), ssh];
+  const there = (flags: string): string => `tcp,tcp_flags=${flags},nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_src=1024,tp_dst=22,dl_src=${mac(1)},dl_dst=${mac(2)}`;
+  const back = (flags: string): string => `tcp,tcp_flags=${flags},nw_src=10.0.0.2,nw_dst=10.0.0.1,tp_src=22,tp_dst=1024,dl_src=${mac(2)},dl_dst=${mac(1)}`;
+  for (const [rules, alive] of [[[ssh], false], [[ssh, all], true]] as const) {
+    const agent = await SimulatedAgent.of([...items, ...rules]);
+    const talk = (): string[][] => [agent.sendFrom('from', there('0x10')), agent.sendFrom('to', back('0x10'))];
+    assert.deepEqual([agent.sendFrom('from', there('0x2')), agent.sendFrom('to', back('0x12')), ...talk()], [['port to'], ['port from'], ['port to'], ['port from']]);
+    agent.programs.update([], [keyOf(ssh)]);
+    await agent.apply();
+    assert.deepEqual(talk(), alive ? [['port to'], ['port from']] : [[], []]);
+    agent.programs.update([ssh], []);
+    await agent.apply();
+    assert.deepEqual(talk(), alive ? [['port to'], ['port from']] : [[], []], 'what was cut stays cut');
+  }
+});
+
+test('N-VX-7: one frame from a peer is enough to send the answer there only; the entry is not the plan\'s to sweep', async () => {
+  const agent = await SimulatedAgent.of([segment('red', 1, 'vxlan', 2000), tunnel(PEER_A), tunnel(PEER_B), flood('red', PEER_A), flood('red', PEER_B), openPort('from', 'red', mac(1), ['10.0.0.1'])]);
+  const request = `arp,arp_op=1,arp_spa=10.0.0.77,arp_tpa=10.0.0.1,arp_sha=${mac(0x77)},dl_src=${mac(0x77)},dl_dst=ff:ff:ff:ff:ff:ff`;
+  const answer = `arp,arp_op=2,arp_spa=10.0.0.1,arp_tpa=10.0.0.77,arp_sha=${mac(1)},arp_tha=${mac(0x77)},dl_src=${mac(1)},dl_dst=${mac(0x77)}`;
+  assert.deepEqual(agent.sendFrom('from', answer), [`vxlan ${PEER_A}`, `vxlan ${PEER_B}`]);
+  assert.deepEqual(agent.sendFromTunnel('vxlan', PEER_B, 2000, request), ['port from']);
+  assert.deepEqual(agent.sendFrom('from', answer), [`vxlan ${PEER_B}`]);
+  const table = agent.programs.tableOf('br-tun', true);
+  table.verify(await agent.switch.bridge('br-tun').dumpFlows());
+  assert.deepEqual(table.plan(true), []);
+});
+
 /** Changes that may come in any order: items come, change and go; ports and tunnels are plugged, renumbered, unplugged. */
 type Step = { readonly put: Item } | { readonly remove: Item } | { readonly plug: string; readonly ofport: number } | { readonly unplug: string } | { readonly apply: true };
 

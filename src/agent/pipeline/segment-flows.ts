@@ -1,5 +1,6 @@
 /** A network on the host: how its frames enter br-int, and how they leave it by the uplink (N-OVS-7…11, N-VX-6). */
 import { hex, loadNet, uplinkOf } from './base-flows.ts';
+import { flowKey, parseFlow } from '#openflow/flow.ts';
 import type { HostView, OfPorts } from './host-view.ts';
 import { INT, REG_PORT, REG_UPLINK, TUN, TUN_TABLE, ZONE } from './tables.ts';
 
@@ -7,6 +8,9 @@ export interface BridgeLines {
   readonly bridge: string;
   readonly lines: readonly string[];
 }
+
+/** The key of a flow that each network has as long as its conntrack zone is in use. */
+export const zoneKey = (localVlan: number): string => flowKey(parseFlow(`table=${INT.MULTICAST},priority=10,reg6=${hex(localVlan)},reg7=0 actions=drop`));
 
 const UNTAGGED = 'vlan_tci=0x0000/0x1fff';
 
