@@ -1,10 +1,10 @@
 /** The DHCP servers that the host carries. */
 import { cidrContains, parseCidr } from '#net/cidr.ts';
 import { parseIp } from '#net/ip.ts';
+import { deviceName } from '#model/metadata-tree.ts';
 import type { Subnet } from '#model/networks.ts';
 import type { Node } from '../node.ts';
 import { boundHost, type World } from '../world.ts';
-import { deviceName } from './port.ts';
 
 export const dhcpServer: Node<'dhcp-server'> = {
   type: 'dhcp-server',

@@ -1,8 +1,7 @@
 /** The instances that compute placed on the host, with all that they need to come up. */
 import { rootFileSystemOf } from '#model/images.ts';
-import { configDrive } from '#model/metadata-tree.ts';
+import { configDrive, deviceName } from '#model/metadata-tree.ts';
 import type { Node } from '../node.ts';
-import { deviceName } from './port.ts';
 import { subnetsOf } from './dhcp-server.ts';
 
 export const instance: Node<'instance'> = {

@@ -1,4 +1,5 @@
 /** The ports bound to the host. */
+import { deviceName } from '#model/metadata-tree.ts';
 import type { Node } from '../node.ts';
 import { boundHost, filteringGroups } from '../world.ts';
 
@@ -27,8 +28,3 @@ export const port: Node<'port'> = {
     };
   },
 };
-
-/** `tap` and the first 11 characters of the port's id: what fits in a device name (N-OVS-4). */
-export function deviceName(portId: string): string {
-  return `tap${portId.slice(0, 11)}`;
-}
