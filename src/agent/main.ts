@@ -13,6 +13,7 @@ import { loadConfig, physnetMap } from '#model/config.ts';
 import { Vswitch } from '#openflow/vswitch.ts';
 import { Agent } from './agent.ts';
 import { DhcpManager } from './dhcp-manager.ts';
+import { flushZones } from './drivers/conntrack/apply.ts';
 import { ovsPlugger } from './drivers/ovs/plugger.ts';
 import { InstanceManager } from './instance-manager.ts';
 import { SwitchManager } from './switch-manager.ts';
@@ -38,7 +39,7 @@ const wake = (): void => agent.wake();
 /** Every change of the host is said before it is made, in the operator's language. */
 const plan = (what: string, lines: readonly string[]): void => log.info('plan', { what, lines: lines.slice(0, 40), more: Math.max(0, lines.length - 40) });
 
-const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, ifindexOf, quieten, log: note, onPlan: plan });
+const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, flushZones: (zones) => flushZones(RUN_DIR, zones), ifindexOf, quieten, log: note, onPlan: plan });
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
 const dhcp = new DhcpManager({ stateDir: state, plugger, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
 const containers = new ContainerDriver({ stateDir: join(state, 'instances'), layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });

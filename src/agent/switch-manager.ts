@@ -9,12 +9,14 @@ import { setInterfaceOps, setPortTagOps } from '#openflow/vswitch-operations.ts'
 import type { InterfaceRow, VswitchChange } from '#openflow/vswitch-row.ts';
 import { Vswitch } from '#openflow/vswitch.ts';
 import type { ItemReport } from '#protocol/messages.ts';
+import { Zones } from './drivers/conntrack/zones.ts';
 import { planBridges, tunnelPortName } from './drivers/ovs/bridges.ts';
 import type { FlowTable } from './drivers/ovs/flow-table.ts';
 import { PLUGGED_IFINDEX, replug } from './drivers/ovs/plugger.ts';
 import { FlowPrograms } from './flow-programs.ts';
 import type { Manager } from './manager.ts';
 import type { HostView, OfPorts } from './pipeline/host-view.ts';
+import { zoneKey } from './pipeline/segment-flows.ts';
 import { DEAD_VLAN } from './pipeline/tables.ts';
 
 export interface SwitchOptions {
@@ -26,6 +28,8 @@ export interface SwitchOptions {
   readonly wake: () => void;
   /** Makes the underlay know the way to a peer before the first frame needs it (dataplane.md trap 11). */
   readonly resolvePeer: (remoteIp: string) => Promise<void>;
+  /** Forgets all connections of conntrack zones. */
+  readonly flushZones: (zones: readonly number[]) => Promise<void>;
   readonly ifindexOf: (device: string) => number | undefined;
   /** Keeps the host's own stack from answering on a device that userspace OVS reads (it reads it too). */
   readonly quieten: (device: string) => void;
@@ -48,6 +52,15 @@ export class SwitchManager implements Manager {
   /** Neutron port id → interface row on br-int, as the monitor shows it. */
   readonly #plugged = new Map<string, InterfaceRow>();
   readonly #resolved = new Set<string>();
+  readonly #zones: Zones;
+  /** Networks whose conntrack zone must be looked at before their flows are written. */
+  readonly #segments = new Set<string>();
+  /** Ports whose flows were refused in this round. */
+  readonly #refused = new Set<string>();
+  /** Owners of flows that are not ports, whose failure or recovery must be told. */
+  readonly #failures = new Set<string>();
+  /** Physical bridges that stand in the database and cannot be spoken to. */
+  readonly #unreachable = new Map<string, string>();
   #vswitch: Vswitch | undefined;
   #layoutDirty = true;
   #inSync = false;
@@ -55,12 +68,18 @@ export class SwitchManager implements Manager {
 
   constructor(options: SwitchOptions) {
     this.#options = options;
+    this.#zones = new Zones(async (zones) => {
+      options.onPlan('conntrack', zones.map((zone) => `ovs-appctl dpctl/flush-conntrack zone=${zone}`));
+      await options.flushZones(zones);
+    });
     this.#programs = new FlowPrograms({
       ofports: this.ofports,
       onPlan: options.onPlan,
       onFailure: (owner, reason) => {
         options.log('flows refused', { owner, reason });
-        if (owner.startsWith('port/')) this.#ports.add(owner.slice('port/'.length));
+        if (owner.startsWith('port/')) this.#refused.add(owner.slice('port/'.length));
+        else this.#failures.add(owner);
+        if (owner.startsWith('segment/')) for (const port of this.view.portsOfNetwork(owner.slice('segment/'.length))) this.#refused.add(port.port_id);
       },
     });
   }
@@ -91,7 +110,10 @@ export class SwitchManager implements Manager {
   update(upserts: readonly Item[], removals: readonly string[]): void {
     this.#programs.update(upserts, removals, (item) => {
       if (item.type === 'port') this.#ports.add(item.port_id);
-      if (item.type === 'segment') for (const port of this.view.portsOfNetwork(item.network_id)) this.#ports.add(port.port_id);
+      if (item.type === 'segment') {
+        this.#segments.add(item.network_id);
+        this.#portsOf(item.network_id);
+      }
       if (item.type === 'tunnel' || item.type === 'physnet') this.#layoutDirty = true;
     });
   }
@@ -104,13 +126,29 @@ export class SwitchManager implements Manager {
   async apply(): Promise<ItemReport[]> {
     await this.#connect();
     await this.#layOut();
+    await this.#emptyZones();
     this.#programs.render();
-    for (const [name, { client }] of this.#bridges) if (client) await this.#programs.send(name, client, this.#inSync);
+    // What is said of ports from here on, while the switch works, waits for the next round: its flows are not in this one.
+    const ports = new Set(this.#ports);
+    this.#ports.clear();
+    try {
+      for (const [name, { client }] of this.#bridges) if (client) await this.#programs.send(name, client, this.#inSync);
+      for (const portId of this.#refused) ports.add(portId);
+      this.#refused.clear();
+      if (this.#inSync) {
+        for (const portId of this.#ports) ports.delete(portId);
+        await this.#adopt(ports);
+        await this.#setTags(ports);
+        for (const portId of this.#ports) ports.delete(portId);
+        return [...this.#reportPorts(ports), ...this.#reportFailures()];
+      }
+    } catch (error) {
+      for (const portId of ports) this.#ports.add(portId);
+      throw error;
+    }
     // Before the state is complete a port that it does not mention is none of our business: it may be wired and busy.
-    if (!this.#inSync) return [];
-    await this.#adopt();
-    await this.#setTags();
-    return this.#report();
+    for (const portId of ports) this.#ports.add(portId);
+    return [];
   }
 
   async check(): Promise<void> {
@@ -152,7 +190,10 @@ export class SwitchManager implements Manager {
   #ovsChanged(changes: readonly VswitchChange[]): void {
     let wake = false;
     for (const change of changes) {
-      if (change.table === 'Bridge' && !change.after) this.#layoutDirty = wake = true;
+      if (change.table === 'Bridge' && !(change.before && change.after)) {
+        this.#layoutDirty = wake = true;
+        this.#portsBehind((change.after ?? change.before)!.name);
+      }
       if (change.table !== 'Interface') continue;
       const { before, after } = change;
       const row = after ?? before!;
@@ -193,10 +234,30 @@ export class SwitchManager implements Manager {
     this.#ports.add(portId);
   }
 
+  #portsOf(networkId: string): void {
+    for (const port of this.view.portsOfNetwork(networkId)) this.#ports.add(port.port_id);
+  }
+
+  /** The ports whose networks leave through the physical bridge. */
+  #portsBehind(bridge: string): void {
+    const physnets = new Set([...this.view.all('physnet')].filter((item) => item.bridge === bridge).map((item) => item.physical_network));
+    if (physnets.size === 0) return;
+    for (const segment of this.view.all('segment')) if (physnets.has(segment.physical_network ?? '')) this.#portsOf(segment.network_id);
+  }
+
+  async #emptyZones(): Promise<void> {
+    const table = this.#bridges.get('br-int')?.table;
+    const uses = [...this.#segments].map((networkId) => this.view.get('segment', networkId)).filter((segment) => segment !== undefined);
+    const taken = [...this.#segments];
+    await this.#zones.take(uses, (zone) => table?.holds(zoneKey(zone)) ?? false);
+    for (const networkId of taken) this.#segments.delete(networkId);
+  }
+
   /** Quietens devices that somebody plugged, and plugs those anew that were made anew under their name. */
-  async #adopt(): Promise<void> {
-    for (const [portId, row] of [...this.#plugged]) {
-      if (!this.#ports.has(portId) || row.type !== '') continue;
+  async #adopt(ports: ReadonlySet<string>): Promise<void> {
+    for (const portId of ports) {
+      const row = this.#plugged.get(portId);
+      if (row?.type !== '') continue;
       const ifindex = this.#options.ifindexOf(row.name);
       if (ifindex === undefined) continue;
       const plugged = row.external_ids[PLUGGED_IFINDEX];
@@ -235,7 +296,16 @@ export class SwitchManager implements Manager {
       if (!this.vswitch.find('Bridge', name)) continue;
       let bridge = this.#bridges.get(name);
       if (!bridge) this.#bridges.set(name, (bridge = { table: this.#programs.tableOf(name, name === 'br-int' || name === 'br-tun'), client: undefined }));
-      if (!bridge.client) await this.#open(name, bridge);
+      if (!bridge.client) {
+        try {
+          await this.#open(name, bridge);
+        } catch (error) {
+          if (!physical.includes(name)) throw error;
+          this.#beyondReach(name, (error as Error).message);
+          continue;
+        }
+      }
+      if (this.#unreachable.delete(name)) this.#portsBehind(name);
     }
   }
 
@@ -252,15 +322,26 @@ export class SwitchManager implements Manager {
     bridge.client = client;
   }
 
+  /** A physical bridge that does not answer stops its own networks only; it is tried again. */
+  #beyondReach(name: string, reason: string): void {
+    if (this.#unreachable.get(name) !== reason) {
+      this.#unreachable.set(name, reason);
+      this.#options.log('physical bridge does not answer', { bridge: name, reason });
+      this.#portsBehind(name);
+    }
+    if (!this.#stopped) setTimeout(() => this.#options.wake(), 1_000).unref();
+  }
+
   #wakeSoon(): void {
     if (!this.#stopped) setTimeout(() => this.#options.wake(), 50);
   }
 
   /** A port gets its network's tag once its flows stand; everything else with an iface-id is dead. */
-  async #setTags(): Promise<void> {
+  async #setTags(ports: ReadonlySet<string>): Promise<void> {
     const ops: Operation[] = [];
-    for (const [portId, row] of this.#plugged) {
-      if (!this.#ports.has(portId)) continue;
+    for (const portId of ports) {
+      const row = this.#plugged.get(portId);
+      if (!row) continue;
       const item = this.view.get('port', portId);
       const segment = item && this.view.get('segment', item.network_id);
       const tag = item && segment && !this.#programs.failure(`port/${portId}`) ? segment.local_vlan : DEAD_VLAN;
@@ -272,17 +353,45 @@ export class SwitchManager implements Manager {
     await this.vswitch.transact(ops);
   }
 
-  #report(): ItemReport[] {
+  #reportPorts(ports: ReadonlySet<string>): ItemReport[] {
     const reports: ItemReport[] = [];
-    for (const portId of this.#ports) {
-      if (!this.view.get('port', portId)) continue;
-      const row = this.#plugged.get(portId);
+    for (const portId of ports) {
+      const item = this.view.get('port', portId);
+      if (!item) continue;
       const key = `port/${portId}`;
-      const reason = this.#programs.failure(key) ?? (row ? row.error || (this.ofports.port(portId) === undefined ? 'plugged; Open vSwitch has not given it a port number yet' : undefined) : 'not plugged into br-int');
-      reports.push(reason === undefined ? { key, ok: true } : { key, ok: false, reason });
+      // Neither is anybody's fault: the port is DOWN, and the host is well.
+      const waits = !item.admin_state_up ? 'admin_state_up is false' : !this.#plugged.has(portId) ? 'not plugged into br-int' : undefined;
+      const fault = this.#programs.failure(key) ?? this.#portFault(portId, item.network_id);
+      if (waits !== undefined) reports.push({ key, ok: false, reason: waits, waits: true });
+      else reports.push(fault === undefined ? { key, ok: true } : { key, ok: false, reason: fault });
     }
-    this.#ports.clear();
     return reports;
+  }
+
+  /** Why a plugged port passes nothing, or not all that it should. */
+  #portFault(portId: string, networkId: string): string | undefined {
+    const error = this.#plugged.get(portId)?.error;
+    if (error) return error;
+    if (this.ofports.port(portId) === undefined) return 'plugged; Open vSwitch has not given it a port number yet';
+    const segment = this.view.get('segment', networkId);
+    if (!segment) return 'its network has no local VLAN on this host';
+    const failure = this.#programs.failure(`segment/${networkId}`);
+    if (failure !== undefined) return failure;
+    if (segment.physical_network === null) return undefined;
+    const bridge = this.view.get('physnet', segment.physical_network)?.bridge;
+    if (bridge === undefined) return `bridge_mappings of this host has no physical network ${segment.physical_network}`;
+    if (!this.vswitch.find('Bridge', bridge)) return `this host has no bridge ${bridge} for physical network ${segment.physical_network}`;
+    return this.#unreachable.get(bridge);
+  }
+
+  /** Networks, rules, members and peers whose flows were refused, and those that are well again. */
+  #reportFailures(): ItemReport[] {
+    return [...this.#failures].map((key): ItemReport => {
+      const reason = this.#programs.failure(key);
+      if (reason !== undefined) return { key, ok: false, reason };
+      this.#failures.delete(key);
+      return { key, ok: true };
+    });
   }
 }
 

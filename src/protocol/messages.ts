@@ -51,6 +51,8 @@ export interface ItemReport {
   readonly key: string;
   readonly ok: boolean;
   readonly reason?: string;
+  /** It waits for somebody else, as a port that nobody has plugged: no fault of this host. */
+  readonly waits?: boolean;
 }
 
 export interface InstanceReport {

@@ -52,6 +52,11 @@ export class FlowTable {
     if (failure !== undefined) throw failure;
   }
 
+  /** Whether the switch has a flow of this key, as far as we know. */
+  holds(key: string): boolean {
+    return this.#actual.has(key);
+  }
+
   #claim(key: string, owner: string, flow: Flow | undefined): void {
     const claims = this.#claims.get(key) ?? [];
     const others = claims.filter((claim) => claim.owner !== owner);
