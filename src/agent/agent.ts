@@ -25,7 +25,9 @@ export interface AgentOptions {
 
 /** Seconds between full comparisons with the host. */
 const CHECK_INTERVAL = 60;
-const RETRY_MS = 100;
+const RETRY_MS = { first: 100, most: 5_000 };
+/** Under this name the host itself is among the objects in error. */
+const HOST = 'host';
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -33,6 +35,12 @@ export class Agent {
   readonly #instances: InstanceManager;
   readonly #state = new Map<string, Item>();
   #watermark: Watermark | null = null;
+  /** Up to which change of the watermark's life everything is applied. */
+  #applied = 0;
+  /** The last word on every item that was reported on: a controller that has just come (back) hears all of them. */
+  readonly #reports = new Map<string, ItemReport>();
+  #tellReports = false;
+  #failures = 0;
   /** Items that failed, with the reason, until they succeed or go. */
   readonly #errors = new Map<string, string>();
   /** What instances were last said to be: told again after a reconnect. */
@@ -95,14 +103,17 @@ export class Agent {
     const { host, configurations, resources } = this.#options;
     // A controller that has just come (back) must hear of everything once.
     setImmediate(() => this.#tellAll());
-    return { type: 'hello', version: PROTOCOL_VERSION, host, configurations, resources, watermark: this.#watermark };
+    this.#tellReports = true;
+    return { type: 'hello', version: PROTOCOL_VERSION, host, configurations, resources, watermark: this.#watermark, applied: this.#applied };
   }
 
   #receive(message: ControllerMessage): void {
     switch (message.type) {
       case 'snapshot': {
         const next = new Map(message.items.map((item) => [keyOf(item), item]));
+        if (message.watermark.epoch !== this.#watermark?.epoch) this.#applied = 0;
         this.#watermark = message.watermark;
+        this.#tellReports = true;
         this.#take(diffStates(this.#state, next));
         if (!this.#inSync) {
           this.#inSync = true;
@@ -126,6 +137,8 @@ export class Agent {
     for (const key of removals) {
       this.#state.delete(key);
       this.#errors.delete(key);
+      this.#reports.delete(key);
+      if (key.startsWith('instance/')) this.#instanceReports.delete(key.slice('instance/'.length));
     }
     for (const item of upserts) this.#state.set(keyOf(item), item);
     for (const manager of this.#options.managers) manager.update(upserts, removals);
@@ -133,31 +146,50 @@ export class Agent {
   }
 
   async #apply(): Promise<void> {
-    const seq = this.#watermark?.seq;
+    const mark = this.#watermark;
     const results = await Promise.allSettled(this.#options.managers.map((manager) => manager.apply()));
     const items: ItemReport[] = [];
-    let failed = false;
+    const troubles: string[] = [];
     for (const result of results) {
       if (result.status === 'fulfilled') items.push(...result.value);
       else {
-        failed = true;
-        this.#options.log('cannot apply', { reason: (result.reason as Error).message });
+        troubles.push((result.reason as Error).message);
+        this.#options.log('cannot apply', { reason: troubles.at(-1) });
       }
     }
-    for (const { key, ok, reason } of items) ok ? this.#errors.delete(key) : this.#errors.set(key, reason ?? 'failed');
-    if (items.length > 0) this.#link.send({ type: 'report', items, instances: [] });
-    if (failed) {
+    for (const report of items) this.#note(report);
+    const told = this.#tellReports ? [...this.#reports.values()] : items;
+    this.#tellReports = false;
+    if (told.length > 0) this.#link.send({ type: 'report', items: told, instances: [] });
+    if (troubles.length > 0) {
       // The switch or a tool does not answer: nothing of this is acknowledged, and it is tried again.
+      this.#errors.set(HOST, troubles.join('; '));
       clearTimeout(this.#retry);
-      this.#retry = setTimeout(() => this.wake(), RETRY_MS);
-    } else if (seq !== undefined && this.#inSync) this.#link.send({ type: 'ack', seq });
+      this.#retry = setTimeout(() => this.wake(), Math.min(RETRY_MS.first * 2 ** this.#failures++, RETRY_MS.most));
+      return;
+    }
+    this.#failures = 0;
+    this.#errors.delete(HOST);
+    // Numbers of another life of the controller, which may have begun meanwhile, mean something else.
+    if (!mark || !this.#inSync || mark.epoch !== this.#watermark?.epoch) return;
+    this.#applied = mark.seq;
+    this.#link.send({ type: 'ack', seq: mark.seq });
+  }
+
+  #note(report: ItemReport): void {
+    const { key, ok, reason, waits } = report;
+    if (ok || waits) this.#errors.delete(key);
+    else this.#errors.set(key, reason ?? 'failed');
+    // What has gone meanwhile, or is no item of the state (a member's address), is well without a word.
+    if (this.#state.has(key) || !ok) this.#reports.set(key, report);
+    else this.#reports.delete(key);
   }
 
   #instanceChanged(report: InstanceReport): void {
     const key = `instance/${report.server_id}`;
     if (report.state === 'absent') this.#instanceReports.delete(report.server_id);
     else this.#instanceReports.set(report.server_id, report);
-    if (report.state === 'error') this.#errors.set(key, report.reason ?? 'failed');
+    if (report.state === 'error' && this.#state.has(key)) this.#errors.set(key, report.reason ?? 'failed');
     else this.#errors.delete(key);
     this.#link.send({ type: 'report', items: [], instances: [report] });
   }
@@ -165,6 +197,8 @@ export class Agent {
   #tellAll(): void {
     if (this.#instanceReports.size > 0) this.#link.send({ type: 'report', items: [], instances: [...this.#instanceReports.values()] });
     this.#heartbeat();
+    // Says what became of the items, and acknowledges what is applied.
+    this.wake();
   }
 
   #heartbeat(): void {

@@ -44,19 +44,25 @@ export class ControllerLink {
     const url = controller.startsWith('unix:') ? `ws+unix:${controller.slice('unix:'.length)}:/agent` : `ws://${controller}/agent`;
     const socket = new WebSocket(url, { maxPayload: MAX_FRAME, perMessageDeflate: false, handshakeTimeout: 10_000 });
     this.#socket = socket;
+    let opened = Infinity;
     socket.on('open', () => {
-      this.#retry = RETRY_MS.first;
+      opened = Date.now();
       this.#options.log('connected to the controller', { controller });
       this.send(this.#options.hello());
     });
     socket.on('message', (data) => {
       const message = JSON.parse(String(data)) as ControllerMessage;
       if (message.type === 'refused') this.#options.log('the controller refuses this agent', { reason: message.reason });
-      else this.#options.receive(message);
+      else {
+        this.#retry = RETRY_MS.first;
+        this.#options.receive(message);
+      }
     });
     socket.on('error', () => {});
     socket.on('close', () => {
       if (this.#stopped) return;
+      // One that takes us and lets us go at once (its store is away, it speaks another version) is not asked again and again.
+      if (Date.now() - opened > RETRY_MS.most) this.#retry = RETRY_MS.first;
       this.#timer = setTimeout(() => this.#connect(), this.#retry);
       this.#retry = Math.min(this.#retry * 2, RETRY_MS.most);
     });
