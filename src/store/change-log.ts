@@ -36,15 +36,23 @@ export async function headOf(reader: Reader): Promise<Watermark> {
   return { store_id: state.store_id, seq: state.last_seq, token: await tokenOf(reader, state.last_seq) };
 }
 
-/** See `Feed.after`. */
+/** See `Feed.after`. One statement where nothing is wrong: this is read after every commit. */
 export async function changesAfter(reader: Reader, mark: Watermark, limit: number): ReturnType<Feed['after']> {
-  const state = await reader.db.selectFrom('feed_state').selectAll().executeTakeFirstOrThrow();
-  if (mark.store_id !== state.store_id || mark.seq > state.last_seq || mark.seq < state.purged_seq) return undefined;
-  if ((await tokenOf(reader, mark.seq)) !== mark.token) return undefined;
-  const rows = await reader.db.selectFrom('changes').selectAll().where('seq', '>', mark.seq).orderBy('seq').limit(limit).execute();
-  const last = rows.at(-1);
-  const changes = rows.map(({ seq, kind, id, op, request_id }): Change => ({ seq, kind, id, op: op as ChangeOp, request_id }));
+  const rows = await reader.db.selectFrom('changes').innerJoin('feed_state', (join) => join.onTrue()).selectAll('changes').select('feed_state.store_id')
+    .where('changes.seq', '>=', mark.seq).orderBy('changes.seq').limit(limit + 1).execute();
+  // The mark's own entry is still there, and is the one that was read: not purged, not of another store, not of a lost future.
+  const [at] = rows;
+  if (at && at.seq === mark.seq && at.token === mark.token && at.store_id === mark.store_id) rows.shift();
+  else if (mark.seq > 0 || !(await isBeginning(reader, mark))) return undefined;
+  const last = rows.slice(0, limit).at(-1);
+  const changes = rows.slice(0, limit).map(({ seq, kind, id, op, request_id }): Change => ({ seq, kind, id, op: op as ChangeOp, request_id }));
   return { changes, mark: last ? { store_id: mark.store_id, seq: last.seq, token: last.token } : mark };
+}
+
+/** True for the mark of the empty store that this one once was, as long as nothing was purged. */
+async function isBeginning(reader: Reader, mark: Watermark): Promise<boolean> {
+  const state = await reader.db.selectFrom('feed_state').selectAll().executeTakeFirstOrThrow();
+  return mark.seq === 0 && mark.token === '' && state.store_id === mark.store_id && state.purged_seq === 0;
 }
 
 /** Keeps the newest `keep` changes; the oldest kept one stays a valid watermark. */

@@ -78,14 +78,14 @@ class SqliteStore implements Store {
       const group = this.#queue.splice(0, MAX_GROUP);
       const settle = await this.#commit(group);
       for (const act of settle) act();
-      for (const listener of this.#listeners) listener();
-      // Let the answers out, and the next requests in, before the next group.
+      // Let the answers out, and the next requests in, before what follows the commit and the next group.
       await new Promise((resume) => setImmediate(resume));
+      for (const listener of this.#listeners) listener();
     }
     this.#draining = undefined;
   }
 
-  /** Runs a group in one transaction, each command in a savepoint; returns how to answer each once it is committed. */
+  /** Runs a group in one transaction, each command in a savepoint unless it is alone; returns how to answer each once it is committed. */
   async #commit(group: readonly Waiting[]): Promise<(() => void)[]> {
     const settle: (() => void)[] = [];
     try {
@@ -94,7 +94,7 @@ class SqliteStore implements Store {
       const changes: PendingChange[] = [];
       for (const waiting of group) {
         const pending: PendingChange[] = [];
-        this.#writer.exec('savepoint command');
+        if (group.length > 1) this.#writer.exec('savepoint command');
         try {
           const value = await waiting.command({
             db: this.#writerDb,
@@ -102,10 +102,11 @@ class SqliteStore implements Store {
             record: (kind, id, op) => mergeChange(pending, { kind, id, op, request_id: waiting.requestId }),
             lock: async () => {},
           });
-          this.#writer.exec('release command');
+          if (group.length > 1) this.#writer.exec('release command');
           changes.push(...pending);
           settle.push(() => waiting.resolve(value));
         } catch (error) {
+          if (group.length === 1) throw error;
           this.#writer.exec('rollback to command; release command');
           settle.push(() => waiting.reject(error));
         }
@@ -114,7 +115,7 @@ class SqliteStore implements Store {
       this.#writer.exec('commit');
       return settle;
     } catch (error) {
-      // The commit itself failed (disk full, I/O error): nobody's work is durable, so nobody is told it is.
+      // Its only command failed; or the commit itself (disk full, I/O error): nobody's work is durable, so nobody is told it is.
       if (this.#writer.isTransaction) this.#writer.exec('rollback');
       return group.map((waiting) => () => waiting.reject(error));
     }
