@@ -17,7 +17,13 @@ export interface DhcpManagerOptions {
   readonly plugger: Plugger;
   /** Hears every plan that is not empty, as the lines an operator would type, before it is carried out. */
   readonly onPlan?: (networkId: string, lines: readonly string[]) => void;
+  /** Asks for an `apply`, to try again what failed; without it that waits for the next change or `check`. */
+  readonly wake?: () => void;
+  /** Until the second attempt at what failed; each later one waits twice as long, up to a minute. */
+  readonly retryMs?: number;
 }
+
+const RETRY_MS = { first: 1_000, most: 60_000 };
 
 /** Networks that are worked on at once: each waits mostly for programs. */
 const AT_ONCE = 4;
@@ -35,6 +41,10 @@ export class DhcpManager implements Manager {
   #pids: Map<string, number[]> | undefined;
   /** Removed keys whose network could not be removed. */
   readonly #failedRemovals = new Map<string, ReadonlySet<string>>();
+  readonly #wake: (() => void) | undefined;
+  readonly #retryMs: number;
+  /** Failed attempts in a row and the next one, by network. */
+  readonly #failures = new Map<string, { readonly count: number; readonly timer: NodeJS.Timeout }>();
   #checkDue = false;
   #sweepDue = false;
   /** The apply under way: one after the other. */
@@ -44,6 +54,8 @@ export class DhcpManager implements Manager {
     this.#root = join(options.stateDir, 'dhcp');
     this.#plugger = options.plugger;
     this.#onPlan = options.onPlan ?? (() => {});
+    this.#wake = options.wake;
+    this.#retryMs = options.retryMs ?? RETRY_MS.first;
   }
 
   /** Records what changed; nothing happens before `apply`. Items of other types are ignored. */
@@ -68,7 +80,7 @@ export class DhcpManager implements Manager {
   /**
    * Realises what changed since the last call, and what `inSync` and `check` asked for. Reports each changed item, and each other one
    * whose outcome is new. Never throws: a network that fails is reported with its reason, alone, and tried again by the next change of
-   * it and after the next `check`.
+   * it, after a while, and after the next `check`.
    */
   apply(): Promise<ItemReport[]> {
     const result = this.#work.then(() => this.#applyNow());
@@ -135,16 +147,35 @@ export class DhcpManager implements Manager {
     const { server } = network;
     const hosts = new Map(network.hosts);
     try {
-      if (server) return this.#report(networkId, keys, hosts, await network.realise(server, hosts, this.#pidsOf(networkId)));
+      if (server) {
+        const outcome = await network.realise(server, hosts, this.#pidsOf(networkId));
+        this.#failures.delete(networkId);
+        return this.#report(networkId, keys, hosts, outcome);
+      }
       if (isPlainId(networkId)) await network.remove(this.#pidsOf(networkId));
       // What could not be removed stays known, so that `check` tries again.
       this.#failedRemovals.delete(networkId);
+      this.#failures.delete(networkId);
       if (!network.server && network.hosts.size === 0) this.#networks.delete(networkId);
       return this.#report(networkId, keys, hosts, undefined);
     } catch (error) {
       if (!server) this.#failedRemovals.set(networkId, keys);
+      this.#tryAgain(networkId);
       return this.#report(networkId, keys, hosts, (error as Error).message);
     }
+  }
+
+  #tryAgain(networkId: string): void {
+    if (!this.#wake) return;
+    const { count = 0, timer: before } = this.#failures.get(networkId) ?? {};
+    clearTimeout(before);
+    const timer = setTimeout(() => {
+      if (!this.#failures.has(networkId)) return;
+      const keys = this.#dirty.get(networkId) ?? new Set();
+      this.#dirty.set(networkId, new Set([...keys, ...(this.#failedRemovals.get(networkId) ?? [])]));
+      this.#wake!();
+    }, Math.min(this.#retryMs * 2 ** count, RETRY_MS.most)).unref();
+    this.#failures.set(networkId, { count: count + 1, timer });
   }
 
   /** `outcome` is why nothing of the network is as it shall be, or what is served; undefined when there is no server any more. */

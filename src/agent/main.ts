@@ -41,7 +41,7 @@ const plan = (what: string, lines: readonly string[]): void => log.info('plan', 
 
 const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, flushZones: (zones) => flushZones(RUN_DIR, zones), ifindexOf, quieten, log: note, onPlan: plan });
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
-const dhcp = new DhcpManager({ stateDir: state, plugger, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
+const dhcp = new DhcpManager({ stateDir: state, plugger, wake, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
 const containers = new ContainerDriver({ stateDir: join(state, 'instances'), layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });
 
 const agent = new Agent({
