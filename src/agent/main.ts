@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ContainerDriver } from '#instances/container/container-driver.ts';
 import { jsonLog } from '#protocol/log.ts';
+import { parseIp } from '#net/ip.ts';
 import { loadConfig, physnetMap } from '#model/config.ts';
 import { Vswitch } from '#openflow/vswitch.ts';
 import { Agent } from './agent.ts';
@@ -87,7 +88,9 @@ async function configuredLocalIp(): Promise<string | null> {
   const vswitch = await Vswitch.connect(`${RUN_DIR}/db.sock`);
   const ip = vswitch.openVswitch.other_config['local_ip'] ?? null;
   vswitch.close();
-  return ip;
+  if (ip === null || parseIp(ip)) return ip;
+  log.error('other_config:local_ip is no address: this host makes no tunnels', { local_ip: ip });
+  return null;
 }
 
 /** Simulated hosts share one kernel, so they switch in userspace; so does a host without the module. */

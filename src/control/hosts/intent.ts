@@ -7,6 +7,7 @@ import { network, port, subnet } from '#model/networks.ts';
 import type { Resource } from '#model/resource.ts';
 import { securityGroup, securityGroupRule } from '#model/security-groups.ts';
 import type { Change, Reader } from '#store/store.ts';
+import { parseIp } from '#net/ip.ts';
 import { Table } from '#store/table.ts';
 
 /** Kinds of the change log that are tables of the world as they are. */
@@ -54,6 +55,9 @@ async function loadKind(reader: Reader, kind: string, ids: readonly string[]): P
       const host = hostOf(row);
       if (host) found.set(row.id, { table: 'hosts', id: host.id, row: host });
     }
+  } else if (kind === 'hosts') {
+    const held = await agents.list(reader, { filters: { host: ids, agent_type: ['Open vSwitch agent'] } });
+    for (const id of ids) found.set(id, { table: 'hosts', id, row: held.map(hostOf).find((host) => host?.id === id) });
   } else if (kind === 'host_numbers') {
     for (const id of ids) {
       const [host = '', kindOfNumber = '', key = ''] = id.split('/');
@@ -73,7 +77,8 @@ async function loadKind(reader: Reader, kind: string, ids: readonly string[]): P
 function hostOf(row: Agent): Host | undefined {
   if (row.agent_type !== 'Open vSwitch agent') return undefined;
   const { tunneling_ip = null, bridge_mappings = {} } = row.configurations as Partial<Host>;
-  return { id: row.host, tunneling_ip, bridge_mappings };
+  // A wrong local_ip on one host must not stand in its peers' switches.
+  return { id: row.host, tunneling_ip: tunneling_ip !== null && parseIp(tunneling_ip) ? tunneling_ip : null, bridge_mappings };
 }
 
 function localVlan(id: string, number: number | undefined): RowChange {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type Agent, agent } from '#model/agents.ts';
 import { port } from '#model/networks.ts';
 import { type AgentMessage, type ControllerMessage, type Hello, PROTOCOL_VERSION, type Watermark } from '#protocol/messages.ts';
-import type { Store } from '#store/store.ts';
+import type { Store, Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import { config, contextOf, insertNetwork, insertSubnet } from '#testkit/network-rows.ts';
 import { eachStore } from '#testkit/stores.ts';
-import { heartbeat } from '../network/agents.ts';
+import { agentsRule, heartbeat } from '../network/agents.ts';
 import { setPortStatus, unbindPort } from '../network/binding.ts';
 import { freeHostNumber } from '../network/host-numbers.ts';
 import { createPorts } from '../network/port-create.ts';
@@ -120,6 +121,25 @@ eachStore('a report that the store cannot take is stored once it can, and status
   down = false;
   while ((await ports.get(store.reader, made.id))!.status !== 'ACTIVE') await new Promise((resume) => setTimeout(resume, 20));
   assert.deepEqual(hosts.status().controller.errors, []);
+  await hosts.stop();
+});
+
+eachStore('a deleted agent’s host leaves the world; a wrong tunnel address is none', async (store) => {
+  const hosts = await controller(store);
+  const { session } = await join(hosts);
+  await hosts.leave(session);
+  const found = () => [...hosts.compiler.world.all('hosts')].map(({ id, tunneling_ip }) => [id, tunneling_ip]);
+  const rule = agentsRule({ config });
+  const agents = new Table(agent);
+  const edit = async (change: (tx: Tx, row: Agent) => Promise<unknown>): Promise<void> => {
+    await store.write(async (tx) => void (await change(tx, (await agents.list(tx))[0]!)));
+    await caughtUp(hosts, store);
+  };
+  assert.deepEqual(found(), [['h1', '192.168.2.1']]);
+  await edit((tx, row) => agents.update(tx, row, { configurations: { tunneling_ip: 'none of your business' } }));
+  assert.deepEqual(found(), [['h1', null]]);
+  await edit((tx, row) => rule.delete(tx, context, row));
+  assert.deepEqual(found(), []);
   await hosts.stop();
 });
 

@@ -36,7 +36,11 @@ export function agentsRule({ config }: NetworkDeps): Rule<typeof agent> {
       throw new ApiError('HTTPMethodNotAllowed', { method: 'POST' });
     },
     update: (tx, _context, current, changes) => agents.update(tx, current, changes),
-    delete: (tx, _context, current) => agents.delete(tx, current.id),
+    async delete(tx, _context, current) {
+      await agents.delete(tx, current.id);
+      // The row that told which host it was is gone: the feed has to name it.
+      if (current.agent_type === 'Open vSwitch agent') tx.record('hosts', current.host, 'delete');
+    },
     async present(_reader, _context, objects) {
       const limit = aliveSince(config);
       return objects.map((object) => ({
