@@ -17,6 +17,7 @@ import { hostDirectory } from './hosts/directory.ts';
 import { Hosts } from './hosts/hosts.ts';
 import { createFrame } from './http/frame.ts';
 import type { Log } from './http/log.ts';
+import { statusLines } from './http/metrics.ts';
 import { identityService } from './identity/identity-service.ts';
 import { KeystoneAuthenticator } from './identity/keystone-authenticator.ts';
 import { imageService } from './image/service.ts';
@@ -98,7 +99,7 @@ export class Controller {
       computeService({ store, config, authenticator, publicEndpoint, log, network: neutronCommands(config), hosts: hostDirectory(store, config), hostCalls: hosts }),
       images,
     ];
-    const app = createFrame({ services, log });
+    const app = createFrame({ services, log, metrics: () => statusLines(hosts.status()) });
     const controller = new Controller(store, hosts, app);
     controller.#closing.push(() => identity.close());
 

@@ -6,6 +6,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { ApiError } from '#model/errors.ts';
 import type { Authenticator, Context } from './context.ts';
 import type { Log } from './log.ts';
+import { RequestMetrics } from './metrics.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -31,12 +32,14 @@ export interface Service {
 export interface FrameOptions {
   readonly services: readonly Service[];
   readonly log: Log;
+  /** Lines of `/metrics` beside those of the requests. */
+  readonly metrics?: () => string[];
 }
 
 const BODY_LIMIT = 1024 * 1024;
 
 /** The application with all services mounted, not yet listening. */
-export function createFrame({ services, log }: FrameOptions): FastifyInstance {
+export function createFrame({ services, log, metrics = () => [] }: FrameOptions): FastifyInstance {
   const app = Fastify({
     logger: false,
     bodyLimit: BODY_LIMIT,
@@ -54,7 +57,10 @@ export function createFrame({ services, log }: FrameOptions): FastifyInstance {
     request.requestId = `req-${crypto.randomUUID()}`;
     void reply.header('x-openstack-request-id', request.requestId);
   });
+  const requests = new RequestMetrics();
+  app.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(`${[...requests.lines(), ...metrics()].join('\n')}\n`));
   app.addHook('onResponse', async (request, reply) => {
+    requests.observe(request.url, request.method, reply.statusCode, reply.elapsedTime / 1000);
     log.info('request', {
       request_id: request.requestId, method: request.method, path: request.url.split('?')[0], status: reply.statusCode,
       ms: Math.round(reply.elapsedTime * 10) / 10, ...(request.context ? { project_id: request.context.project_id } : {}),
