@@ -194,7 +194,8 @@ export class DhcpManager implements Manager {
       if (changedAgain?.has(key) || (!keys.has(key) && this.#reported.get(key) === reason)) return [];
       this.#reported.set(key, reason);
       if (reason === '' && !this.#isKnown(networkId, key)) this.#reported.delete(key);
-      return [reason === '' ? { key, ok: true } : { key, ok: false, reason }];
+      const partly = detail?.partly.has(key.slice(`dhcp-host/${networkId}/`.length)) ?? false;
+      return [reason === '' ? { key, ok: true } : { key, ok: false, reason, ...(partly ? { partly } : {}) }];
     });
   }
 

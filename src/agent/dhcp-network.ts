@@ -24,6 +24,8 @@ export interface Outcome {
   readonly server: string | undefined;
   /** By port id. */
   readonly hosts: ReadonlyMap<string, string>;
+  /** Port ids among `hosts` that are served all the same. */
+  readonly partly: ReadonlySet<string>;
 }
 
 const REFUSALS_KEPT = 1_000;
@@ -73,7 +75,7 @@ export class DhcpNetwork {
       const plugs = await this.#realiseLink(server);
       await this.#realiseDnsmasq(server, desired, pids);
       if (plugs) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
-      return { server: desired.reasons.join('; ') || undefined, hosts: desired.hostReasons };
+      return { server: desired.reasons.join('; ') || undefined, hosts: desired.hostReasons, partly: desired.partly };
     } catch (error) {
       this.distrust();
       throw error;

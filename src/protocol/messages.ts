@@ -53,6 +53,8 @@ export interface ItemReport {
   readonly reason?: string;
   /** It waits for somebody else, as a port that nobody has plugged: no fault of this host. */
   readonly waits?: boolean;
+  /** It works, but for what the reason names: a lease without the one DHCP option that dnsmasq refuses. */
+  readonly partly?: boolean;
 }
 
 export interface InstanceReport {

@@ -30,11 +30,18 @@ test('a port is ACTIVE once its host, its DHCP server and its peers have it', ()
 test('N-DH-6: an address that the DHCP server does not take keeps the port DOWN with its reason, until it is taken', () => {
   const { provisioning, send, said, pass } = begun();
   send('own', 7, port, dhcpHost);
-  assert.deepEqual(said(provisioning.reported('own', [...wired, { key: 'dhcp-host/n/p', ok: false, reason: 'no such option' }])), []);
+  assert.deepEqual(said(provisioning.reported('own', [...wired, { key: 'dhcp-host/n/p', ok: false, reason: 'it belongs to another port' }])), []);
   assert.deepEqual(said(provisioning.acked('own', 7)), []);
   pass(11_000);
-  assert.deepEqual(said(provisioning.overdue()), [['DOWN', 'the DHCP server on host own does not serve it: no such option']]);
+  assert.deepEqual(said(provisioning.overdue()), [['DOWN', 'the DHCP server on host own does not serve it: it belongs to another port']]);
   assert.deepEqual(said(provisioning.reported('own', [{ key: 'dhcp-host/n/p', ok: true }])), [['ACTIVE', null]]);
+});
+
+test('law 4: a port whose lease lacks only a refused option is ACTIVE', () => {
+  const { provisioning, send, said } = begun();
+  send('own', 7, port, dhcpHost);
+  assert.deepEqual(said(provisioning.reported('own', [...wired, { key: 'dhcp-host/n/p', ok: false, partly: true, reason: 'no such option' }])), []);
+  assert.deepEqual(said(provisioning.acked('own', 7)), [['ACTIVE', null]]);
 });
 
 test('a peer that joins the network later, slow as it may be, takes no ACTIVE port down', () => {

@@ -95,7 +95,8 @@ export class Provisioning {
   /** What `host` says of its own ports and of the addresses its DHCP servers know. */
   reported(host: string, reports: readonly ItemReport[]): PortStatus[] {
     const changed: string[] = [];
-    for (const { key, ok, reason } of reports) {
+    for (const { key, ok: whole, reason, partly = false } of reports) {
+      const ok = whole || partly;
       const [type, id = '', portId = ''] = key.split('/');
       if (type === 'port') {
         const block = this.#block(id, host);

@@ -126,8 +126,11 @@ test('law 4: values that would write lines of their own reach no file, and say w
   ];
   const good = { ...vm, port_id: 'p2', mac_address: 'fa:16:3e:00:00:12', addresses: [{ subnet_id: 's4', ip_address: '172.16.0.12' }], hostname: 'good' };
   for (const [poison, reason] of cases) {
-    const { files, args, hostReasons } = render(server, { ...vm, ...poison }, good);
+    const { files, args, hostReasons, partly } = render(server, { ...vm, ...poison }, good);
     assert.deepEqual([...hostReasons], [['p1', reason]]);
+    // What is refused of a name or an option costs just that; without a good MAC and address there is no lease.
+    assert.deepEqual([...partly], files.host.includes('172.16.0.11') ? ['p1'] : []);
+    assert.equal(partly.has('p1'), reason.startsWith('DHCP option'));
     assert.match(files.host, /^fa:16:3e:00:00:12,172\.16\.0\.12,good\.openstacklocal$/m);
     assert.doesNotMatch(JSON.stringify([files, args]), /66|ignore,|log-queries|tag:x/);
   }

@@ -23,6 +23,8 @@ export interface DesiredDnsmasq {
   readonly reasons: readonly string[];
   /** What was left out of a port's entry, by port id. */
   readonly hostReasons: ReadonlyMap<string, string>;
+  /** Ports whose entry lacks something and still gives them their address. */
+  readonly partly: ReadonlySet<string>;
 }
 
 /** Room for every client of any subnet: the default of 1,000 leases would end with the 1,001st. */
@@ -48,11 +50,13 @@ export function desiredDnsmasq(folder: string, server: DhcpServerItem, entries: 
   const portArgs: string[] = [];
   const bindings = new Map<string, string>();
   const hostReasons = new Map<string, string>();
+  const partly = new Set<string>();
   for (const entry of [...entries].sort((a, b) => (a.item.port_id < b.item.port_id ? -1 : 1))) {
     const taken = entry.bindings.find(([ip]) => bindings.has(ip));
     const left = taken ? [`${taken[0]} belongs to another port`] : entry.reasons;
     if (left.length > 0) hostReasons.set(entry.item.port_id, left.join('; '));
     if (taken) continue;
+    if (left.length > 0 && entry.bindings.length === entry.item.addresses.length) partly.add(entry.item.port_id);
     for (const [ip, mac] of entry.bindings) bindings.set(ip, mac);
     host.push(...entry.host);
     addnHosts.push(...entry.addnHosts);
@@ -63,7 +67,7 @@ export function desiredDnsmasq(folder: string, server: DhcpServerItem, entries: 
     folder,
     args: [...serverArgs(folder, server, user, reasons), ...subnets.flatMap((subnet) => subnetArgs(server, subnet)), ...portArgs],
     files: { host: lines(host), addn_hosts: lines(addnHosts), opts: lines(opts) },
-    bindings, reasons, hostReasons,
+    bindings, reasons, hostReasons, partly,
   };
 }
 

@@ -14,7 +14,7 @@ duid 00:01:00:01:32:97:22:bf:fa:16:3e:00:00:02
 `;
 const files = { host: `${MAC1},172.16.0.11,vm1\n${MAC1},[fd00:6::11],vm1\n${MAC2},172.16.0.12\n`, addn_hosts: '', opts: '' };
 const desired: DesiredDnsmasq = {
-  folder: '/s', args: ['--a', '--b'], files, reasons: [], hostReasons: new Map(),
+  folder: '/s', args: ['--a', '--b'], files, reasons: [], hostReasons: new Map(), partly: new Set(),
   bindings: new Map([['172.16.0.11', MAC1], ['172.16.0.12', MAC2], ['fd00:6::11', MAC1]]),
 };
 const found: FoundDnsmasq = { process: { pid: 7, args: ['--a', '--b'], elsewhere: false }, files, unfinished: undefined, leases: parseLeases(LEASES) };
