@@ -77,11 +77,12 @@ export function isConjunctive(flow: Flow): boolean {
   return flow.actions.some(({ type }) => type === 'conjunction');
 }
 
-/** The conjunctions of which every clause is there. */
+/** The conjunctions of which every clause is there; a flow never makes one by itself (find_conjunctive_match). */
 function complete(flows: readonly Flow[]): number[] {
   const clauses = new Map<number, Set<number>>();
   const found: number[] = [];
   for (const flow of flows) {
+    if (flows.length < Math.min(...flow.actions.map((action) => (action.type === 'conjunction' ? action.clauses : Infinity)))) continue;
     for (const action of flow.actions) {
       if (action.type !== 'conjunction') continue;
       const seen = clauses.get(action.id) ?? new Set();

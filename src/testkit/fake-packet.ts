@@ -3,7 +3,7 @@ import { splitArguments } from '#openflow/action-argument.ts';
 import type { Field, Subfield } from '#openflow/field.ts';
 import { formatMatch, MATCH_FIELDS, type Match, parseMatch, type WritableMatch } from '#openflow/match.ts';
 
-/** Absent is zero. `inner_tci` holds the tags below the outermost one, 16 bits each. */
+/** Absent is zero. `inner_tci` is the tag below the outermost one; Open vSwitch keeps two and forgets a third. */
 export type Packet = Record<string, bigint>;
 
 export const TAG_PRESENT = 0x1000n;
@@ -60,12 +60,11 @@ export function setWhole(packet: Packet, field: Field, value: bigint): void {
 }
 
 export function pushTag(packet: Packet): void {
-  const outer = packet['vlan_tci'] ?? 0n;
-  if (outer & TAG_PRESENT) packet['inner_tci'] = ((packet['inner_tci'] ?? 0n) << 16n) | outer;
+  packet['inner_tci'] = packet['vlan_tci'] ?? 0n;
   packet['vlan_tci'] = TAG_PRESENT;
 }
 
 export function popTag(packet: Packet): void {
-  packet['vlan_tci'] = (packet['inner_tci'] ?? 0n) & 0xffffn;
-  packet['inner_tci'] = (packet['inner_tci'] ?? 0n) >> 16n;
+  packet['vlan_tci'] = packet['inner_tci'] ?? 0n;
+  packet['inner_tci'] = 0n;
 }

@@ -40,6 +40,8 @@ export interface RunOptions {
 /** xlate's limits (ofproto-dpif-xlate.c). */
 const MAX_DEPTH = 64;
 const MAX_RESUBMITS = 4096;
+/** Tracked copies of one packet; beyond it flows go round in circles, which is an error of the test. */
+const MAX_RESUMED = 10_000;
 
 interface Resumed {
   readonly bridge: FakeBridge;
@@ -173,6 +175,10 @@ export class FakeSwitch {
     const tci = packet['vlan_tci'] ?? 0n;
     const vlan = tci & TAG_PRESENT ? tci & 0xfffn : 0n;
     if (!run.options.dry && !isMulticast(src)) bridge.macs.set(`${vlan} ${src}`, inPort);
+    if (vlan === 0n && tci & TAG_PRESENT) {
+      // A priority tag says no VLAN: no tag goes on.
+      packet = { ...packet, vlan_tci: 0n, inner_tci: 0n };
+    }
     const known = isMulticast(dst) ? undefined : bridge.macs.get(`${vlan} ${dst}`);
     if (known !== undefined && bridge.ports.has(known)) {
       if (known !== inPort) this.#leave(run, bridge, packet, known);
@@ -198,6 +204,7 @@ export class FakeSwitch {
     if (action.table !== undefined) {
       const state = ctNext ? (ctNext[run.states.length] ?? CT.NEW | CT.TRK) : tracked.state;
       run.states.push(state);
+      if (run.states.length > MAX_RESUMED) throw new Error('the flows track one packet again and again');
       run.resumed.push({ bridge, packet: { ...packet, ct_state: state, ct_zone: zone, ct_mark: ctNext ? 0n : tracked.mark }, table: action.table });
     }
     clearConntrack(packet);

@@ -5,7 +5,10 @@ import type { Field } from '#openflow/field.ts';
 import { ETH, hasVlanTag, IPPROTO, type Match, type WritableMatch } from '#openflow/match.ts';
 import { PORT } from '#openflow/port-number.ts';
 import { CT } from './fake-conntrack.ts';
+import { TAG_PRESENT } from './fake-packet.ts';
 
+/** FLOW_MAX_VLAN_HEADERS. */
+const MAX_TAGS = 2;
 const INCONSISTENT = 'OFPET_BAD_ACTION MATCH_INCONSISTENT';
 
 /** The error, or undefined when the switch takes it. */
@@ -22,17 +25,17 @@ export function refusalOf(mod: FlowMod): string | undefined {
 }
 
 function refusalOfActions(actions: readonly Action[], match: Match, table: number): string | undefined {
-  let tagged = hasVlanTag(match);
+  let tags = hasVlanTag(match) ? 1 : 0;
   const conjunctions = actions.filter(({ type }) => type === 'conjunction').length;
   if (conjunctions > 0 && conjunctions < actions.length) return 'experimenter error 15 of 0x2320';
   for (const action of actions) {
     switch (action.type) {
       case 'strip_vlan':
-        if (!tagged) return INCONSISTENT;
-        tagged = false;
+        if (tags === 0) return INCONSISTENT;
+        tags--;
         break;
       case 'push_vlan':
-        tagged = true;
+        if (++tags > MAX_TAGS) return 'OFPET_BAD_ACTION BAD_TAG';
         break;
       case 'dec_ttl':
         if (!isIp(match)) return INCONSISTENT;
@@ -45,11 +48,13 @@ function refusalOfActions(actions: readonly Action[], match: Match, table: numbe
         break;
       }
       case 'set_field':
-        if (action.field.name.startsWith('vlan_vid') && !tagged) return INCONSISTENT;
+        if (action.field.name.startsWith('vlan_vid') && tags === 0) return INCONSISTENT;
         if (!allowed(action.field, match)) return INCONSISTENT;
         break;
       case 'load':
         if (!allowed(action.dst.field, match)) return INCONSISTENT;
+        // Open vSwitch takes what is loaded for the whole of it, and looks for the bit that says there is a tag.
+        if (action.dst.field.name === 'vlan_tci') tags = (action.value << BigInt(action.dst.offset)) & TAG_PRESENT ? Math.max(tags, 1) : 0;
         break;
       case 'move':
         if (!allowed(action.src.field, match) || !allowed(action.dst.field, match)) return INCONSISTENT;

@@ -34,7 +34,8 @@ export function packetArbitrary({ macs, v4, v6 }: Values): fc.Arbitrary<string> 
   const ip4 = fc.constantFrom(...v4);
   const ip6 = fc.constantFrom(...v6);
   const address = fc.constantFrom(...macs);
-  const ports = fc.record({ s: port, d: port }).map(({ s, d }) => `tp_src=${s},tp_dst=${d}`);
+  const dhcp = fc.constantFrom('tp_src=67,tp_dst=68', 'tp_src=68,tp_dst=67', 'tp_src=547,tp_dst=546', 'tp_src=546,tp_dst=547');
+  const ports = fc.oneof({ weight: 6, arbitrary: fc.record({ s: port, d: port }).map(({ s, d }) => `tp_src=${s},tp_dst=${d}`) }, { weight: 1, arbitrary: dhcp });
   const layer4 = (six: string): fc.Arbitrary<string>[] => [
     ports.map((text) => `tcp${six},${text},tcp_flags=0x2`), ports.map((text) => `tcp${six},${text},tcp_flags=0x10`), ports.map((text) => `udp${six},${text}`), ports.map((text) => `sctp${six},${text}`),
   ];

@@ -83,6 +83,7 @@ function set(frame: Frame, argument: string): Frame {
   const changes = Object.fromEntries(splitArguments(fields).map((field) => field.replace(/\/.*$/, '').split('=') as [string, string]));
   if (header === 'eth') return { ...frame, src: changes['src'] ?? frame.src, dst: changes['dst'] ?? frame.dst };
   if (header === 'arp') return { ...frame, arp: { ...frame.arp, ...changes } };
-  if (header === 'tunnel') return frame;
+  // Not kept: the id of a tunnel is read where the frame enters it.
+  if (header === 'tunnel' || header === 'ipv4' || header === 'ipv6') return frame;
   throw new Error(`unknown datapath action set(${argument})`);
 }

@@ -88,14 +88,14 @@ test('N-SG-3: who a port may claim to be, and what it may never send', async () 
 });
 
 test('N-VX-3 N-VX-4 N-VX-6 N-VX-9: a port on another host', async () => {
-  const here = [segment('red', 1, 'vxlan', 2000), tunnel(PEER_A), tunnel(PEER_B), flood('red', PEER_A)];
+  const here = [segment('red', 3, 'vxlan', 2000), tunnel(PEER_A), tunnel(PEER_B), flood('red', PEER_A)];
   const { more } = await difference(here, [flood('red', PEER_B), forward('red', 'far', PEER_B, mac(9), ['10.0.0.9', 'fd00::9'])], 'br-tun');
   assert.deepEqual(more, [
-    'table=20,priority=2,dl_vlan=1,dl_dst=fa:16:3e:00:00:09 actions=strip_vlan,set_field:0x7d0->tun_id,output:22',
-    'table=21,priority=1,arp,dl_vlan=1,arp_tpa=10.0.0.9,arp_op=1 actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:fa:16:3e:00:00:09->eth_src,load:0x2->NXM_OF_ARP_OP[],move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],load:0xfa163e000009->NXM_NX_ARP_SHA[],load:0xa000009->NXM_OF_ARP_SPA[],IN_PORT',
-    'table=22,priority=1,dl_vlan=1 actions=strip_vlan,set_field:0x7d0->tun_id,output:21,output:22',
+    'table=20,priority=2,dl_vlan=3,dl_dst=fa:16:3e:00:00:09 actions=strip_vlan,set_field:0x7d0->tun_id,output:22',
+    'table=21,priority=1,arp,dl_vlan=3,arp_tpa=10.0.0.9,arp_op=1 actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:fa:16:3e:00:00:09->eth_src,load:0x2->NXM_OF_ARP_OP[],move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],load:0xfa163e000009->NXM_NX_ARP_SHA[],load:0xa000009->NXM_OF_ARP_SPA[],IN_PORT',
+    'table=22,priority=1,dl_vlan=3 actions=strip_vlan,set_field:0x7d0->tun_id,output:21,output:22',
   ]);
-  assert.deepEqual((await SimulatedAgent.of(here)).flows('br-tun', 4), ['table=4,priority=0 actions=drop', 'table=4,priority=1,tun_id=0x7d0 actions=push_vlan:0x8100,set_field:4097->vlan_vid,resubmit(,10)']);
+  assert.deepEqual((await SimulatedAgent.of(here)).flows('br-tun', 4), ['table=4,priority=0 actions=drop', 'table=4,priority=1,tun_id=0x7d0 actions=push_vlan:0x8100,set_field:4099->vlan_vid,resubmit(,10)']);
 });
 
 test('N-VX-5: an unknown local VLAN is dropped', async () => {
