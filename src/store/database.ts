@@ -48,8 +48,6 @@ export interface HostNumberRow {
   kind: string;
   key: string;
   number: number;
-  /** Set when nothing needs it any more: the change-log number whose ack by the host frees it. */
-  released_seq: number | null;
 }
 
 export interface PortGroupRow {

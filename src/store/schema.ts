@@ -16,6 +16,15 @@ export interface TableSpec {
   readonly primary: readonly string[];
   readonly unique?: readonly (readonly string[])[];
   readonly indexes?: readonly (readonly string[])[];
+  /** Small rows that are found by their primary key: kept in its order, where the engine can do that. */
+  readonly clustered?: boolean;
+}
+
+/** Where the engines' SQL differs. */
+export interface SchemaDialect {
+  readonly text: string;
+  /** Behind `create table` of a clustered table. */
+  readonly clustered: string;
 }
 
 /** Attribute names hold a colon (`provider:network_type`), columns an underscore. */
@@ -36,9 +45,9 @@ const SUPPORT: readonly TableSpec[] = [
   { name: 'feed_state', columns: { store_id: 'text', last_seq: 'integer', purged_seq: 'integer' }, primary: ['store_id'] },
   { name: 'changes', columns: { seq: 'integer', token: 'text', kind: 'text', id: 'text', op: 'text', request_id: 'text', at: 'text' }, primary: ['seq'] },
   { name: 'free_ranges', columns: { pool: 'text', first: 'text', last: 'text' }, primary: ['pool', 'first'] },
-  { name: 'ip_allocations', columns: { subnet_id: 'text', ip_address: 'text', network_id: 'text', port_id: 'text' }, primary: ['subnet_id', 'ip_address'], indexes: [['port_id'], ['network_id', 'ip_address'], ['ip_address']] },
+  { name: 'ip_allocations', columns: { subnet_id: 'text', ip_address: 'text', network_id: 'text', port_id: 'text' }, primary: ['subnet_id', 'ip_address'], indexes: [['port_id'], ['ip_address']] },
   { name: 'segment_allocations', columns: { network_type: 'text', physical_network: 'text', segmentation_id: 'integer', network_id: 'text' }, primary: ['network_type', 'physical_network', 'segmentation_id'], indexes: [['network_id']] },
-  { name: 'host_numbers', columns: { host: 'text', kind: 'text', key: 'text', number: 'integer', released_seq: 'integer' }, primary: ['host', 'kind', 'key'], unique: [['host', 'kind', 'number']] },
+  { name: 'host_numbers', columns: { host: 'text', kind: 'text', key: 'text', number: 'integer' }, primary: ['host', 'kind', 'key'], unique: [['host', 'kind', 'number']] },
   { name: 'port_security_groups', columns: { port_id: 'text', security_group_id: 'text' }, primary: ['port_id', 'security_group_id'], indexes: [['security_group_id']] },
   { name: 'quotas', columns: { project_id: 'text', resource: 'text', hard_limit: 'integer' }, primary: ['project_id', 'resource'] },
   { name: 'role_assignments', columns: { user_id: 'text', target_type: 'text', target_id: 'text', role_id: 'text' }, primary: ['user_id', 'target_type', 'target_id', 'role_id'], indexes: [['target_id'], ['role_id']] },
@@ -50,18 +59,18 @@ const SUPPORT: readonly TableSpec[] = [
 
 /** Every table, in the order of creation. */
 export function tables(): TableSpec[] {
-  return [...SUPPORT, ...RESOURCES.map(({ resource, unique, indexes }) => resourceTable(resource, { unique, indexes }))];
+  return [...SUPPORT.map((table) => ({ ...table, clustered: true })), ...RESOURCES.map(({ resource, unique, indexes }) => resourceTable(resource, { unique, indexes }))];
 }
 
 /** The SQL that brings a database which holds `present` (table → columns) to the schema; empty when it is there already. */
-export function schemaStatements(present: ReadonlyMap<string, ReadonlySet<string>>, textType: string): string[] {
+export function schemaStatements(present: ReadonlyMap<string, ReadonlySet<string>>, dialect: SchemaDialect): string[] {
   const statements: string[] = [];
-  const type = (column: ColumnType) => (column === 'text' ? textType : 'bigint');
+  const type = (column: ColumnType) => (column === 'text' ? dialect.text : 'bigint');
   for (const table of tables()) {
     const known = present.get(table.name);
     if (!known) {
       const columns = Object.entries(table.columns).map(([name, column]) => `"${name}" ${type(column)}${table.primary.includes(name) ? ' not null' : ''}`);
-      statements.push(`create table "${table.name}" (${columns.join(', ')}, primary key (${quoted(table.primary)}))`);
+      statements.push(`create table "${table.name}" (${columns.join(', ')}, primary key (${quoted(table.primary)}))${table.clustered ? dialect.clustered : ''}`);
       for (const unique of table.unique ?? []) statements.push(`create unique index "${table.name}_${unique.join('_')}_key" on "${table.name}" (${quoted(unique)})`);
       for (const index of table.indexes ?? []) statements.push(`create index "${table.name}_${index.join('_')}_idx" on "${table.name}" (${quoted(index)})`);
       continue;

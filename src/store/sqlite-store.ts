@@ -24,7 +24,7 @@ export async function openSqliteStore(path: string): Promise<Store> {
   writer.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma cache_size = -16000; pragma temp_store = memory');
   const writerDb = new Kysely<Database>({ dialect: sqliteDialect(writer) });
   writer.exec('begin immediate');
-  await applySchema(writerDb, schemaStatements(presentColumns(writer), 'text'));
+  await applySchema(writerDb, schemaStatements(presentColumns(writer), { text: 'text', clustered: ' without rowid' }));
   writer.exec('commit');
   const readOnly = new DatabaseSync(path, { readOnly: true, timeout: 10_000 });
   return new SqliteStore(writer, writerDb, readOnly);

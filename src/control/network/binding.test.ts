@@ -64,7 +64,7 @@ eachStore('N-ML2-4, N-ML2-5, N-ML2-6, N-ML2-20: a host carries only the segments
 eachStore('a host out of local VLANs is an error on the port that needed one', async (store) => {
   const home = await setUp(store);
   await store.write(async (tx) => {
-    const rows = Array.from({ length: 4094 }, (_, i) => ({ host: 'compute1', kind: 'local_vlan', key: `other-${i}`, number: i + 1, released_seq: null }));
+    const rows = Array.from({ length: 4094 }, (_, i) => ({ host: 'compute1', kind: 'local_vlan', key: `other-${i}`, number: i + 1 }));
     for (let i = 0; i < rows.length; i += 1000) await tx.db.insertInto('host_numbers').values(rows.slice(i, i + 1000)).execute();
   });
   assert.equal((await createOn(store, home, 'compute1')).status_reason, `host compute1 has no free local VLAN for network ${home.id}`);

@@ -26,7 +26,7 @@ export async function hostNumber(tx: Tx, host: string, kind: HostNumberKind, key
   }
   if (!taken) return undefined;
   const number = Number(taken[0]);
-  await tx.db.insertInto('host_numbers').values({ host, kind, key, number, released_seq: null }).execute();
+  await tx.db.insertInto('host_numbers').values({ host, kind, key, number }).execute();
   tx.record('host_numbers', `${host}/${kind}/${key}`, 'create');
   return number;
 }
