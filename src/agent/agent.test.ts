@@ -28,7 +28,7 @@ async function begun(t: TestContext) {
   const manager = { results: [] as (() => Promise<ItemReport[]>)[] };
   const agent = new Agent({
     host: 'h', controller: `unix:${join(folder, 's')}`, resources: { vcpus: 1, memory_mb: 1, local_gb: 1 },
-    configurations: { tunneling_ip: null, bridge_mappings: {}, tunnel_types: [], datapath_type: 'netdev', integration_bridge: 'br-int', l2_population: true },
+    configurations: { tunneling_ip: null, bridge_mappings: {}, tunnel_types: [], datapath_type: 'netdev', integration_bridge: 'br-int', l2_population: true, roles: ['compute', 'network'] },
     managers: [{ update() {}, inSync() {}, check: async () => {}, apply: () => manager.results.shift()?.() ?? Promise.resolve([]) }],
     instances: (report) => new InstanceManager({
       report, log: () => {}, plugger: { plug: async () => {}, unplug: async () => {} },

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ContainerDriver } from '#instances/container/container-driver.ts';
 import { jsonLog } from '#protocol/log.ts';
+import { HOST_ROLES } from '#protocol/messages.ts';
 import { parseIp } from '#net/ip.ts';
 import { loadConfig, physnetMap } from '#model/config.ts';
 import { Vswitch } from '#openflow/vswitch.ts';
@@ -55,6 +56,7 @@ const agent = new Agent({
     datapath_type: datapathType,
     integration_bridge: 'br-int',
     l2_population: config.l2_population,
+    roles: HOST_ROLES,
   },
   resources: { vcpus: availableParallelism(), memory_mb: Math.floor(totalmem() / 1024 ** 2), local_gb: 100 },
   managers: [switching, dhcp],

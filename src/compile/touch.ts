@@ -4,8 +4,9 @@
  */
 import type { Server } from '#model/compute.ts';
 import type { Network, Port, Subnet } from '#model/networks.ts';
+import { type FloatingIp, type PortForwarding, type Router, ROUTER_PORT_OWNERS } from '#model/routers.ts';
 import type { SecurityGroup, SecurityGroupRule } from '#model/security-groups.ts';
-import { TUNNEL_TYPES, boundHost, filteringGroups, memberAddresses, type DhcpBinding, type Host, type LocalVlan, type TableName, type Tables, type World } from './world.ts';
+import { TUNNEL_TYPES, boundHost, filteringGroups, memberAddresses, type DhcpBinding, type Host, type LocalVlan, type RouterBinding, type TableName, type Tables, type World } from './world.ts';
 
 export class Touched {
   readonly keys = new Map<string, Set<string>>();
@@ -46,6 +47,24 @@ export function touch<T extends TableName>(world: World, table: T, before: Table
       for (const row of rows as DhcpBinding[]) dhcpTouched(world, row.network_id, row.host, touched);
       return;
     }
+    case 'routers': return routerChanged(world, (rows[0] as Router).id, touched);
+    case 'router_bindings': {
+      for (const row of rows as RouterBinding[]) routerTouched(world, row.router_id, row.host, touched);
+      return;
+    }
+    case 'floatingips': {
+      for (const row of rows as FloatingIp[]) floatingIpTouched(world, row.router_id, row.id, touched);
+      return;
+    }
+    case 'port_forwardings': {
+      for (const row of rows as PortForwarding[]) forwardingTouched(world, row, touched);
+      return;
+    }
+    case 'subnetpools': {
+      const id = (rows[0] as { id: string }).id;
+      for (const networkId of new Set([...world.subnetsOfPool.of(id)].map((subnet) => world.get('subnets', subnet)!.network_id))) legsTouched(world, networkId, touched);
+      return;
+    }
     case 'hosts': return hostChanged(world, before as Host | undefined, after as Host | undefined, touched);
   }
 }
@@ -64,6 +83,7 @@ function portChanged(world: World, before: Port | undefined, after: Port | undef
       const dhcpHost = world.get('dhcp_bindings', id)!.host;
       touched.item(dhcpHost, port.device_owner === 'network:dhcp' ? `dhcp-server/${port.network_id}` : `dhcp-host/${port.network_id}/${port.id}`);
     }
+    if (ROUTER_PORT_OWNERS.has(port.device_owner)) legChanged(world, port, touched);
     if (!host) continue;
     touched.item(host, `port/${port.id}`);
     touched.item(host, `forward/${port.network_id}/${port.id}`);
@@ -138,7 +158,51 @@ function networkChanged(world: World, networkId: string, touched: Touched): void
     presenceChanged(world, networkId, host, touched);
     for (const portId of world.portsOnHost.of(`${host}/${networkId}`)) touched.item(host, `port/${portId}`);
   }
+  legsTouched(world, networkId, touched);
   for (const portId of world.portsOfNetwork.of(networkId)) instancesTouched(world, portId, touched);
+}
+
+/** A leg of a router: with it the gateway of a subnet may have become a router of ours, or ceased to be one (N-MD-16). */
+function legChanged(world: World, port: Port, touched: Touched): void {
+  for (const host of world.hostsOfRouter(port.device_id)) touched.item(host, `router-port/${port.device_id}/${port.id}`);
+  for (const id of world.dhcpOfNetwork.of(port.network_id)) touched.item(world.get('dhcp_bindings', id)!.host, `dhcp-server/${port.network_id}`);
+}
+
+/** The legs that routers have on a network show its MTU and subnets. */
+function legsTouched(world: World, networkId: string, touched: Touched): void {
+  for (const id of world.routerPortsOfNetwork.of(networkId)) {
+    const { device_id } = world.get('ports', id)!;
+    for (const host of world.hostsOfRouter(device_id)) touched.item(host, `router-port/${device_id}/${id}`);
+  }
+}
+
+function routerChanged(world: World, routerId: string, touched: Touched): void {
+  for (const host of world.hostsOfRouter(routerId)) routerTouched(world, routerId, host, touched);
+}
+
+/** The router and all that hangs on it: it came to the host or left it, or was switched on or off. */
+function routerTouched(world: World, routerId: string, host: string, touched: Touched): void {
+  touched.item(host, `router/${routerId}`);
+  for (const id of world.portsOfRouter.of(routerId)) touched.item(host, `router-port/${routerId}/${id}`);
+  for (const id of world.floatingIpsOfRouter.of(routerId)) {
+    touched.item(host, `floating-ip/${routerId}/${id}`);
+    for (const forwarding of world.forwardingsOfFloatingIp.of(id)) touched.item(host, `port-forwarding/${routerId}/${forwarding}`);
+  }
+}
+
+function floatingIpTouched(world: World, routerId: string | null, id: string, touched: Touched): void {
+  if (routerId === null) return;
+  for (const host of world.hostsOfRouter(routerId)) {
+    touched.item(host, `floating-ip/${routerId}/${id}`);
+    for (const forwarding of world.forwardingsOfFloatingIp.of(id)) touched.item(host, `port-forwarding/${routerId}/${forwarding}`);
+  }
+}
+
+/** The address of a floating IP stands on its router only while something leads on from it. */
+function forwardingTouched(world: World, row: PortForwarding, touched: Touched): void {
+  const routerId = world.get('floatingips', row.floatingip_id)?.router_id;
+  for (const host of routerId ? world.hostsOfRouter(routerId) : []) touched.item(host, `port-forwarding/${routerId}/${row.id}`);
+  floatingIpTouched(world, routerId ?? null, row.floatingip_id, touched);
 }
 
 /** An instance is told of its NICs' addresses and networks, wherever the port itself is bound. */

@@ -4,7 +4,9 @@
  */
 import type { Server } from '#model/compute.ts';
 import type { Config } from '#model/config.ts';
+import type { SubnetPool } from '#model/address-scopes.ts';
 import type { Network, Port, Subnet } from '#model/networks.ts';
+import { type FloatingIp, type PortForwarding, type Router, ROUTER_PORT_OWNERS } from '#model/routers.ts';
 import type { SecurityGroup, SecurityGroupRule } from '#model/security-groups.ts';
 import { Index, PairCounts } from './counts.ts';
 
@@ -33,6 +35,14 @@ export interface DhcpBinding {
   readonly port_id: string;
 }
 
+/** Which host carries a router. */
+export interface RouterBinding {
+  /** `router/host`. */
+  readonly id: string;
+  readonly router_id: string;
+  readonly host: string;
+}
+
 export interface Tables {
   networks: Network;
   subnets: Subnet;
@@ -43,11 +53,16 @@ export interface Tables {
   hosts: Host;
   local_vlans: LocalVlan;
   dhcp_bindings: DhcpBinding;
+  subnetpools: SubnetPool;
+  routers: Router;
+  router_bindings: RouterBinding;
+  floatingips: FloatingIp;
+  port_forwardings: PortForwarding;
 }
 export type TableName = keyof Tables;
 
 /** The options that show in items. */
-export type Settings = Pick<Config, 'l2_population' | 'dns_domain' | 'dnsmasq_dns_servers' | 'dnsmasq_local_resolv' | 'dhcp_lease_duration'>;
+export type Settings = Pick<Config, 'l2_population' | 'dns_domain' | 'dnsmasq_dns_servers' | 'dnsmasq_local_resolv' | 'dhcp_lease_duration' | 'enable_isolated_metadata' | 'force_metadata' | 'enable_metadata_proxy'>;
 
 /** Network types whose ports on other hosts are reached through a tunnel. */
 export const TUNNEL_TYPES: ReadonlySet<string> = new Set(['vxlan', 'gre', 'geneve']);
@@ -55,7 +70,8 @@ export const TUNNEL_TYPES: ReadonlySet<string> = new Set(['vxlan', 'gre', 'genev
 export class World {
   readonly #rows: { [T in TableName]: Map<string, Tables[T]> } = {
     networks: new Map(), subnets: new Map(), ports: new Map(), security_groups: new Map(), security_group_rules: new Map(),
-    servers: new Map(), hosts: new Map(), local_vlans: new Map(), dhcp_bindings: new Map(),
+    servers: new Map(), hosts: new Map(), local_vlans: new Map(), dhcp_bindings: new Map(), subnetpools: new Map(),
+    routers: new Map(), router_bindings: new Map(), floatingips: new Map(), port_forwardings: new Map(),
   };
   readonly subnetsOfNetwork = new Index();
   readonly portsOfNetwork = new Index();
@@ -68,6 +84,16 @@ export class World {
   readonly serversOfHost = new Index();
   readonly serversOfPort = new Index();
   readonly dhcpOfNetwork = new Index();
+  readonly subnetsOfPool = new Index();
+  /** Ids of bindings. */
+  readonly bindingsOfRouter = new Index();
+  readonly bindingsOfHost = new Index();
+  /** The legs of a router: its gateway and its interfaces. */
+  readonly portsOfRouter = new Index();
+  /** The legs of routers that a network has. */
+  readonly routerPortsOfNetwork = new Index();
+  readonly floatingIpsOfRouter = new Index();
+  readonly forwardingsOfFloatingIp = new Index();
   /** Host → the ids of its local VLANs, also those that no port needs any more. */
   readonly localVlansOfHost = new Index();
   /** Tunnel endpoint → hosts: one, unless somebody copied a host with its address. */
@@ -123,6 +149,16 @@ export class World {
     }
   }
 
+  /** The routers that the host carries. */
+  *routersOfHost(host: string): Iterable<string> {
+    for (const id of this.bindingsOfHost.of(host)) yield this.get('router_bindings', id)!.router_id;
+  }
+
+  /** The hosts that carry the router. */
+  *hostsOfRouter(routerId: string): Iterable<string> {
+    for (const id of this.bindingsOfRouter.of(routerId)) yield this.get('router_bindings', id)!.host;
+  }
+
   /** The networks that have a local VLAN on the host and no port there: their numbers wait for the host's word. */
   unusedVlans(host: string): string[] {
     return [...this.localVlansOfHost.of(host)].map((id) => id.slice(host.length + 1)).filter((networkId) => !this.presence.has(networkId, host));
@@ -145,7 +181,18 @@ export class World {
     switch (table) {
       case 'hosts': return set(this.hostsOfEndpoint, (row as Host).tunneling_ip);
       case 'local_vlans': return set(this.localVlansOfHost, row.id.split('/')[0]!);
-      case 'subnets': return set(this.subnetsOfNetwork, (row as Subnet).network_id);
+      case 'subnets': {
+        const subnet = row as Subnet;
+        set(this.subnetsOfPool, subnet.subnetpool_id);
+        return set(this.subnetsOfNetwork, subnet.network_id);
+      }
+      case 'router_bindings': {
+        const binding = row as RouterBinding;
+        set(this.bindingsOfRouter, binding.router_id);
+        return set(this.bindingsOfHost, binding.host);
+      }
+      case 'floatingips': return set(this.floatingIpsOfRouter, (row as FloatingIp).router_id);
+      case 'port_forwardings': return set(this.forwardingsOfFloatingIp, (row as PortForwarding).floatingip_id);
       case 'servers': {
         const server = row as Server;
         for (const { port_id } of server.ports) set(this.serversOfPort, port_id);
@@ -160,6 +207,10 @@ export class World {
       case 'ports': {
         const port = row as Port;
         set(this.portsOfNetwork, port.network_id);
+        if (ROUTER_PORT_OWNERS.has(port.device_owner)) {
+          set(this.portsOfRouter, port.device_id);
+          set(this.routerPortsOfNetwork, port.network_id);
+        }
         for (const group of port.security_groups) {
           set(this.portsOfGroup, group);
           for (const address of memberAddresses(port)) this.addresses.add(group, address, by);

@@ -10,6 +10,8 @@ export interface DhcpSubnet {
   readonly ipv6_address_mode: string | null;
   /** Subnets without DHCP stand here too: the server routes to them on the link (option 121). */
   readonly enable_dhcp: boolean;
+  /** Who answers for metadata, so that option 121 leads there: this server, the gateway (a router of ours), or nobody (N-MD-4, N-MD-12). */
+  readonly metadata: 'server' | 'gateway' | null;
 }
 
 /** A network's DHCP server on this host: namespace `qdhcp-<network>`, device `tap<port>` (N-DH-1, N-DH-2). */
@@ -28,7 +30,7 @@ export interface DhcpServerItem {
   readonly dns_servers: readonly string[];
   /** Uses the host's own resolver (N-DNS-1). */
   readonly local_resolv: boolean;
-  /** Routes 169.254.169.254 to the server itself where no router serves it (N-MD-12). */
+  /** A proxy in the server's namespace answers at 169.254.169.254 and fe80::a9fe:a9fe (N-MD-12, N-MD-14). */
   readonly metadata: boolean;
   /** Seconds; -1 is for ever. */
   readonly lease_duration: number;

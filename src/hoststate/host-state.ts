@@ -5,12 +5,14 @@
 import type { DhcpHostItem, DhcpServerItem } from './dhcp.ts';
 import type { InstanceItem } from './instance.ts';
 import type { MemberItem, PortItem, RuleItem } from './port.ts';
+import type { FloatingIpItem, PortForwardingItem, RouterItem, RouterPortItem } from './router.ts';
 import type { FloodItem, ForwardItem, PhysnetItem, SegmentItem, TunnelItem } from './switching.ts';
 
 export type Item =
   | PhysnetItem | SegmentItem | TunnelItem | FloodItem | ForwardItem
   | PortItem | RuleItem | MemberItem
   | DhcpServerItem | DhcpHostItem
+  | RouterItem | RouterPortItem | FloatingIpItem | PortForwardingItem
   | InstanceItem;
 export type ItemType = Item['type'];
 export type ItemOf<T extends ItemType> = Extract<Item, { type: T }>;
@@ -30,6 +32,10 @@ export function keyOf(item: Item): string {
     case 'member': return `member/${item.security_group_id}/${item.address}`;
     case 'dhcp-server': return `dhcp-server/${item.network_id}`;
     case 'dhcp-host': return `dhcp-host/${item.network_id}/${item.port_id}`;
+    case 'router': return `router/${item.router_id}`;
+    case 'router-port': return `router-port/${item.router_id}/${item.port_id}`;
+    case 'floating-ip': return `floating-ip/${item.router_id}/${item.floatingip_id}`;
+    case 'port-forwarding': return `port-forwarding/${item.router_id}/${item.port_forwarding_id}`;
     case 'instance': return `instance/${item.server_id}`;
   }
 }

@@ -4,6 +4,8 @@ import { type Held, defaulted, defineResource, readOnly } from './resource.ts';
 
 export const AGENT_TYPES = {
   'Open vSwitch agent': { binary: 'neutron-openvswitch-agent', topic: 'N/A' },
+  'L3 agent': { binary: 'neutron-l3-agent', topic: 'l3_agent' },
+  'Metadata agent': { binary: 'neutron-metadata-agent', topic: 'N/A' },
   'DHCP agent': { binary: 'neutron-dhcp-agent', topic: 'dhcp_agent' },
 } as const;
 export type AgentType = keyof typeof AGENT_TYPES;

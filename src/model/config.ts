@@ -42,7 +42,8 @@ export const OPTIONS = {
   tunnel_types: option(list(enumeration('vxlan', 'gre', 'geneve'), { unique: true }), ['vxlan', 'gre', 'geneve']),
   l2_population: option(boolean, true),
   extension_drivers: option(list(text(64)), ['port_security']),
-  service_plugins: option(list(text(64)), []),
+  /** `router`: routers and floating IPs; `port_forwarding`: single ports of floating IPs. */
+  service_plugins: option(list(enumeration('router', 'port_forwarding'), { unique: true }), ['router', 'port_forwarding']),
   global_physnet_mtu: option(integer(68, 65_535), 1500),
   path_mtu: option(integer(0, 65_535), 0),
   physical_network_mtus: option(list(text(64)), []),
@@ -54,6 +55,23 @@ export const OPTIONS = {
   dnsmasq_local_resolv: option(boolean, false),
   enable_isolated_metadata: option(boolean, true),
   force_metadata: option(boolean, false),
+  /** The L3 side of metadata: routers redirect to the proxy. */
+  enable_metadata_proxy: option(boolean, true),
+  /** Signs the instance id towards the metadata API; empty: the controller makes one of its own. */
+  metadata_proxy_shared_secret: option(text(255), ''),
+  /** Where a real Nova answers for metadata; null: this cloud's own Compute does. */
+  nova_metadata_host: option(nullable(text(255)), null),
+  nova_metadata_port: option(integer(1, 65_535), 8775),
+  nova_metadata_protocol: option(enumeration('http', 'https'), 'http'),
+  /** Session tokens for metadata as in IMDSv2: refused as unknown, taken, or asked for. */
+  metadata_tokens: option(enumeration('off', 'optional', 'required'), 'optional'),
+  /** Every instance gets a config drive, whatever its request says. */
+  force_config_drive: option(boolean, true),
+  enable_snat_by_default: option(boolean, true),
+  max_routes: option(integer(), 30),
+  /** Seconds between router advertisements that nobody asked for. */
+  min_rtr_adv_interval: option(integer(3, 1350), 30),
+  max_rtr_adv_interval: option(integer(4, 1800), 100),
   max_dns_nameservers: option(integer(), 5),
   max_subnet_host_routes: option(integer(), 20),
   max_allowed_address_pair: option(integer(), 10),
@@ -68,6 +86,7 @@ export const OPTIONS = {
   quota_security_group_rule: option(integer(-1), 100),
   quota_router: option(integer(-1), 10),
   quota_floatingip: option(integer(-1), 50),
+  quota_subnetpool: option(integer(-1), -1),
 } as const satisfies Record<string, Option<any>>;
 
 export type Config = { readonly [K in keyof typeof OPTIONS]: (typeof OPTIONS)[K] extends Option<infer T> ? T : never };

@@ -2,9 +2,11 @@
 import { applicationCredential, domain, project, role, user } from './identity.ts';
 import { flavor, keypair, server } from './compute.ts';
 import { image } from './images.ts';
+import { addressScope, subnetPool } from './address-scopes.ts';
 import { network, port, subnet } from './networks.ts';
 import { agent } from './agents.ts';
 import type { Resource } from './resource.ts';
+import { floatingIp, portForwarding, router } from './routers.ts';
 import { securityGroup, securityGroupRule } from './security-groups.ts';
 
 export interface DeclaredResource {
@@ -17,6 +19,11 @@ export const RESOURCES: readonly DeclaredResource[] = [
   { resource: network, indexes: [['project_id'], ['name']] },
   { resource: subnet, indexes: [['network_id'], ['project_id'], ['name']] },
   { resource: port, unique: [['network_id', 'mac_address']], indexes: [['project_id'], ['device_id'], ['name'], ['binding_host_id']] },
+  { resource: router, indexes: [['project_id'], ['name']] },
+  { resource: floatingIp, unique: [['floating_network_id', 'floating_ip_address']], indexes: [['project_id'], ['port_id'], ['router_id']] },
+  { resource: portForwarding, indexes: [['floatingip_id'], ['internal_port_id']] },
+  { resource: addressScope, indexes: [['project_id']] },
+  { resource: subnetPool, indexes: [['project_id'], ['address_scope_id']] },
   { resource: agent, unique: [['host', 'agent_type']] },
   { resource: securityGroup, indexes: [['project_id'], ['name']] },
   { resource: securityGroupRule, indexes: [['security_group_id'], ['project_id'], ['remote_group_id']] },

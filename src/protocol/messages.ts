@@ -5,7 +5,7 @@
 import type { Item } from '#hoststate/host-state.ts';
 
 /** Raised when either side would misunderstand the other; a controller refuses agents of another version. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** Where the agent's state stands: in which controller's life (`epoch`) of which store, after which change. */
 export interface Watermark {
@@ -13,6 +13,10 @@ export interface Watermark {
   readonly epoch: string;
   readonly seq: number;
 }
+
+/** What a host is for: `compute` carries instances, `network` DHCP servers and routers (N-NN-1). */
+export const HOST_ROLES = ['compute', 'network'] as const;
+export type HostRole = (typeof HOST_ROLES)[number];
 
 export interface AgentConfigurations {
   /** Where peers tunnel to; null for a host without tunnels. */
@@ -23,6 +27,7 @@ export interface AgentConfigurations {
   readonly datapath_type: string;
   readonly integration_bridge: string;
   readonly l2_population: boolean;
+  readonly roles: readonly HostRole[];
 }
 
 export interface HostResources {
@@ -66,19 +71,32 @@ export interface InstanceReport {
   readonly reason?: string;
 }
 
+/** Which instance asks for its metadata, by the address it asks from and the router or network that it asks through. */
+export interface MetadataQuestion {
+  readonly router_id?: string;
+  readonly network_id?: string;
+  readonly address: string;
+}
+
+/** Null when no port answers to the question. */
+export type MetadataAnswer = { readonly instance_id: string; readonly project_id: string; /** Hex HMAC-SHA256 of the instance id (N-MD-8). */ readonly signature: string } | null;
+
 export type AgentMessage =
   | Hello
   /** Everything up to `seq` is applied, or has failed as reported. */
   | { readonly type: 'ack'; readonly seq: number }
   | { readonly type: 'report'; readonly items: readonly ItemReport[]; readonly instances: readonly InstanceReport[] }
   | { readonly type: 'heartbeat'; readonly idle_ports: number; readonly errors: readonly { readonly object: string; readonly reason: string }[] }
-  | { readonly type: 'answer'; readonly id: number; readonly result?: unknown; readonly error?: string };
+  | { readonly type: 'answer'; readonly id: number; readonly result?: unknown; readonly error?: string }
+  /** A question of this host's metadata proxy; the controller tells. */
+  | { readonly type: 'ask'; readonly id: number; readonly method: 'metadata_instance'; readonly params: MetadataQuestion };
 
 export type ControllerMessage =
   /** Replaces the agent's whole state. */
   | { readonly type: 'snapshot'; readonly watermark: Watermark; readonly items: readonly Item[] }
   | { readonly type: 'delta'; readonly seq: number; readonly upserts: readonly Item[]; readonly removals: readonly string[]; readonly request_ids: readonly string[] }
   | { readonly type: 'refused'; readonly reason: string }
+  | { readonly type: 'told'; readonly id: number; readonly result?: MetadataAnswer; readonly error?: string }
   /** A question about this host: `console_output {server_id, lines}`. */
   | { readonly type: 'call'; readonly id: number; readonly method: 'console_output'; readonly params: { readonly server_id: string; readonly lines?: number } };
 

@@ -100,6 +100,12 @@ export interface DhcpBindingRow {
   port_id: string;
 }
 
+/** Which host carries a router. */
+export interface RouterBindingRow {
+  router_id: string;
+  host: string;
+}
+
 export interface Database {
   feed_state: FeedState;
   changes: ChangeRow;
@@ -109,6 +115,7 @@ export interface Database {
   host_numbers: HostNumberRow;
   port_security_groups: PortGroupRow;
   network_dhcp_bindings: DhcpBindingRow;
+  router_bindings: RouterBindingRow;
   quotas: QuotaRow;
   role_assignments: RoleAssignmentRow;
   identity_secrets: IdentitySecretRow;

@@ -99,7 +99,7 @@ export class Client {
 }
 
 export function subnet(id: string, cidr: string, more: Partial<DhcpSubnet> = {}): DhcpSubnet {
-  return { subnet_id: id, cidr, gateway_ip: null, dns_nameservers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true, ...more };
+  return { subnet_id: id, cidr, gateway_ip: null, dns_nameservers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true, metadata: null, ...more };
 }
 
 export function server(networkId: string, portId: string, addresses: string[], subnets: DhcpSubnet[], more: Partial<DhcpServerItem> = {}): DhcpServerItem {

@@ -17,6 +17,7 @@ export const dhcpServer: Node<'dhcp-server'> = {
     const port = binding && world.get('ports', binding.port_id);
     if (!network || !port || boundHost(port) !== host || !network.admin_state_up) return undefined;
     const subnets = subnetsOf(world, networkId);
+    const metadata = new Map(subnets.map((subnet) => [subnet.id, metadataBy(world, subnet)]));
     if (!subnets.some((subnet) => subnet.enable_dhcp)) return undefined;
     return {
       type: 'dhcp-server',
@@ -25,16 +26,16 @@ export const dhcpServer: Node<'dhcp-server'> = {
       device: deviceName(port.id),
       mac_address: port.mac_address,
       mtu: network.mtu,
-      addresses: port.fixed_ips.map((fixed) => `${fixed.ip_address}/${prefixOf(subnets, fixed.ip_address!)}`),
+      addresses: port.fixed_ips.map((fixed) => withPrefix(subnets, fixed.ip_address!)),
       subnets: subnets.map((subnet) => ({
         subnet_id: subnet.id, cidr: subnet.cidr, gateway_ip: subnet.gateway_ip, dns_nameservers: subnet.dns_nameservers,
         host_routes: subnet.host_routes.map((route) => ({ destination: route.destination!, nexthop: route.nexthop! })),
-        ipv6_address_mode: subnet.ipv6_address_mode, enable_dhcp: subnet.enable_dhcp,
+        ipv6_address_mode: subnet.ipv6_address_mode, enable_dhcp: subnet.enable_dhcp, metadata: metadata.get(subnet.id)!,
       })),
       dns_domain: (network.dns_domain || world.settings.dns_domain).replace(/\.$/, ''),
       dns_servers: world.settings.dnsmasq_dns_servers,
       local_resolv: world.settings.dnsmasq_local_resolv,
-      metadata: false,
+      metadata: [...metadata.values()].includes('server'),
       lease_duration: world.settings.dhcp_lease_duration,
     };
   },
@@ -45,11 +46,30 @@ export function subnetsOf(world: World, networkId: string): Subnet[] {
   return [...world.subnetsOfNetwork.of(networkId)].map((id) => world.get('subnets', id)!).sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-function prefixOf(subnets: readonly Subnet[], address: string): number {
+/** Who answers for metadata on a subnet: its gateway, if a router of ours holds that address, else the DHCP server if the settings say so (N-MD-12…16). */
+function metadataBy(world: World, subnet: Subnet): 'server' | 'gateway' | null {
+  if (subnet.ip_version !== 4 || !subnet.enable_dhcp) return null;
+  const { force_metadata, enable_isolated_metadata } = world.settings;
+  if (force_metadata) return 'server';
+  if (!isRouted(world, subnet)) return enable_isolated_metadata ? 'server' : null;
+  return 'gateway';
+}
+
+/** True when the port of a router holds the subnet's gateway address (N-MD-16). */
+function isRouted(world: World, subnet: Subnet): boolean {
+  for (const id of world.routerPortsOfNetwork.of(subnet.network_id)) {
+    const port = world.get('ports', id)!;
+    if (port.device_owner !== 'network:router_gateway' && port.fixed_ips.some((fixed) => fixed.subnet_id === subnet.id && fixed.ip_address === subnet.gateway_ip)) return true;
+  }
+  return false;
+}
+
+/** `address/prefix`, the prefix being that of the subnet which holds the address. */
+export function withPrefix(subnets: readonly Subnet[], address: string): string {
   const ip = parseIp(address);
   for (const subnet of subnets) {
     const cidr = parseCidr(subnet.cidr);
-    if (ip && cidr && cidrContains(cidr, ip)) return cidr.prefix;
+    if (ip && cidr && cidrContains(cidr, ip)) return `${address}/${cidr.prefix}`;
   }
-  return ip?.version === 6 ? 128 : 32;
+  return `${address}/${ip?.version === 6 ? 128 : 32}`;
 }

@@ -1,5 +1,6 @@
 /** The ports bound to the host. */
 import { deviceName } from '#model/metadata-tree.ts';
+import { ROUTER_PORT_OWNERS, routerDeviceName } from '#model/routers.ts';
 import type { Node } from '../node.ts';
 import { boundHost, filteringGroups } from '../world.ts';
 
@@ -17,7 +18,7 @@ export const port: Node<'port'> = {
       port_id: id,
       network_id: row.network_id,
       project_id: row.project_id ?? '',
-      device: deviceName(id),
+      device: ROUTER_PORT_OWNERS.has(row.device_owner) ? routerDeviceName(id, row.device_owner) : deviceName(id),
       device_owner: row.device_owner,
       mac_address: row.mac_address,
       ip_addresses: row.fixed_ips.map((fixed) => fixed.ip_address!),

@@ -31,7 +31,7 @@ class Agent {
     this.closed = false;
     const hello: Hello = {
       type: 'hello', version, host: this.host, watermark: this.watermark, resources: { vcpus: 1, memory_mb: 1, local_gb: 1 },
-      configurations: { tunneling_ip: `192.168.2.${this.host.slice(1)}`, bridge_mappings: {}, tunnel_types: ['vxlan'], datapath_type: 'netdev', integration_bridge: 'br-int', l2_population: true },
+      configurations: { tunneling_ip: `192.168.2.${this.host.slice(1)}`, bridge_mappings: {}, tunnel_types: ['vxlan'], datapath_type: 'netdev', integration_bridge: 'br-int', l2_population: true, roles: ['compute', 'network'] },
     };
     this.session = await hosts.join(hello, { send: (text) => this.#take(JSON.parse(text)), close: () => void (this.closed = true), bufferedAmount: 0 });
   }

@@ -3,8 +3,10 @@ import type { RowChange } from '#compile/compiler.ts';
 import type { Host } from '#compile/world.ts';
 import { type Agent, agent } from '#model/agents.ts';
 import { server } from '#model/compute.ts';
+import { subnetPool } from '#model/address-scopes.ts';
 import { network, port, subnet } from '#model/networks.ts';
 import type { Resource } from '#model/resource.ts';
+import { floatingIp, portForwarding, router } from '#model/routers.ts';
 import { securityGroup, securityGroupRule } from '#model/security-groups.ts';
 import type { Change, Reader } from '#store/store.ts';
 import { parseIp } from '#net/ip.ts';
@@ -12,7 +14,7 @@ import { Table } from '#store/table.ts';
 
 /** Kinds of the change log that are tables of the world as they are. */
 const TABLES: ReadonlyMap<string, Table<Resource>> = new Map(
-  [network, subnet, port, securityGroup, securityGroupRule, server].map((resource) => [resource.collection, new Table(resource as Resource)]),
+  [network, subnetPool, subnet, port, securityGroup, securityGroupRule, router, floatingIp, portForwarding, server].map((resource) => [resource.collection, new Table(resource as Resource)]),
 );
 const agents = new Table(agent);
 
@@ -25,6 +27,7 @@ export async function loadIntent(reader: Reader): Promise<RowChange[]> {
   }
   for (const row of await reader.db.selectFrom('host_numbers').selectAll().where('kind', '=', 'local_vlan').execute()) changes.push(localVlan(`${row.host}/${row.key}`, row.number));
   for (const row of await reader.db.selectFrom('network_dhcp_bindings').selectAll().execute()) changes.push(dhcpBinding(`${row.network_id}/${row.host}`, row));
+  for (const row of await reader.db.selectFrom('router_bindings').selectAll().execute()) changes.push(routerBinding(`${row.router_id}/${row.host}`, row));
   for (const [name, table] of TABLES) for (const row of await table.list(reader)) changes.push({ table: name as 'networks', id: (row as { id: string }).id, row: row as never });
   return changes;
 }
@@ -69,6 +72,11 @@ async function loadKind(reader: Reader, kind: string, ids: readonly string[]): P
       const [networkId = '', host = ''] = id.split('/');
       found.set(id, dhcpBinding(id, await reader.db.selectFrom('network_dhcp_bindings').selectAll().where('network_id', '=', networkId).where('host', '=', host).executeTakeFirst()));
     }
+  } else if (kind === 'router_bindings') {
+    for (const id of ids) {
+      const [routerId = '', host = ''] = id.split('/');
+      found.set(id, routerBinding(id, await reader.db.selectFrom('router_bindings').selectAll().where('router_id', '=', routerId).where('host', '=', host).executeTakeFirst()));
+    }
   }
   return found;
 }
@@ -89,3 +97,6 @@ function dhcpBinding(id: string, row: { network_id: string; host: string; port_i
   return { table: 'dhcp_bindings', id, row: row && { id, network_id: row.network_id, host: row.host, port_id: row.port_id } };
 }
 
+function routerBinding(id: string, row: { router_id: string; host: string } | undefined): RowChange {
+  return { table: 'router_bindings', id, row: row && { id, router_id: row.router_id, host: row.host } };
+}

@@ -39,7 +39,7 @@ async function join(hosts: Hosts, watermark: Watermark | null = null, applied = 
   const told: ControllerMessage[] = [];
   const hello: Hello = {
     type: 'hello', version: PROTOCOL_VERSION, host: 'h1', watermark, applied, resources: { vcpus: 1, memory_mb: 1, local_gb: 1 },
-    configurations: { tunneling_ip: '192.168.2.1', bridge_mappings: {}, tunnel_types: ['vxlan'], datapath_type: 'netdev', integration_bridge: 'br-int', l2_population: true },
+    configurations: { tunneling_ip: '192.168.2.1', bridge_mappings: {}, tunnel_types: ['vxlan'], datapath_type: 'netdev', integration_bridge: 'br-int', l2_population: true, roles: ['compute', 'network'] },
   };
   const session = (await hosts.join(hello, { send: (text) => void told.push(JSON.parse(text) as ControllerMessage), close: () => {}, bufferedAmount: 0 }))!;
   return { session, told, say: (message) => hosts.receive(session, message) };

@@ -5,7 +5,7 @@ import { type DesiredDnsmasq, desiredDnsmasq, serverRefusal } from './desired.ts
 import { hostEntry } from './hosts.ts';
 
 const subnet: DhcpSubnet = {
-  subnet_id: 's4', cidr: '172.16.0.0/24', gateway_ip: '172.16.0.1', dns_nameservers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true,
+  subnet_id: 's4', cidr: '172.16.0.0/24', gateway_ip: '172.16.0.1', dns_nameservers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true, metadata: null,
 };
 const subnet6: DhcpSubnet = { ...subnet, subnet_id: 's6', cidr: '2001:db8::/64', gateway_ip: '2001:db8::1', ipv6_address_mode: 'dhcpv6-stateful' };
 const server: DhcpServerItem = {
@@ -83,8 +83,10 @@ test('DHCPv6: a stateful range with addresses, a stateless one with options only
   assert.deepEqual(ranges(of('slaac')), []);
 });
 
-test('N-MD-12 N-MD-13: the metadata route leads to the server, when asked for', () => {
-  assert.match(render({ ...server, metadata: true }).files.opts, /option:classless-static-route,169\.254\.169\.254\/32,172\.16\.0\.2,0\.0\.0\.0\/0,172\.16\.0\.1\n/);
+test('N-MD-12 N-MD-4 N-MD-13: the metadata route leads to the server, when asked for', () => {
+  assert.match(render({ ...server, metadata: true, subnets: [{ ...subnet, metadata: 'server' }] }).files.opts, /option:classless-static-route,169\.254\.169\.254\/32,172\.16\.0\.2,0\.0\.0\.0\/0,172\.16\.0\.1\n/);
+  // N-MD-4: where a router of ours holds the gateway address, the gateway answers.
+  assert.match(render({ ...server, subnets: [{ ...subnet, metadata: 'gateway' }] }).files.opts, /option:classless-static-route,169\.254\.169\.254\/32,172\.16\.0\.1,0\.0\.0\.0\/0,172\.16\.0\.1\n/);
   assert.doesNotMatch(render(server).files.opts, /169\.254/);
 });
 

@@ -78,7 +78,8 @@ function routes4(server: DhcpServerItem, subnet: DhcpSubnet, cidr: Cidr, own: Ip
     const onLink = parseCidr(other.cidr);
     if (onLink?.version === 4 && formatCidr(onLink) !== formatCidr(cidr)) routes.set(formatCidr(onLink), '0.0.0.0');
   }
-  if (server.metadata && own) routes.set('169.254.169.254/32', formatIp(own));
+  const metadata = subnet.metadata === 'server' ? own : subnet.metadata === 'gateway' ? gateway : undefined;
+  if (metadata) routes.set('169.254.169.254/32', formatIp(metadata));
   for (const route of subnet.host_routes) {
     const destination = parseCidr(route.destination);
     const nexthop = parseIp(route.nexthop);

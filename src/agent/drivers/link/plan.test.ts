@@ -6,7 +6,7 @@ import { type FoundInside, parseInside } from './parse.ts';
 import { NAMESPACE_SYSCTLS, planLink, printLinkPlan } from './plan.ts';
 
 const subnet: DhcpSubnet = {
-  subnet_id: 's4', cidr: '172.16.0.0/24', gateway_ip: '172.16.0.1', dns_nameservers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true,
+  subnet_id: 's4', cidr: '172.16.0.0/24', gateway_ip: '172.16.0.1', dns_nameservers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true, metadata: null,
 };
 const server: DhcpServerItem = {
   type: 'dhcp-server', network_id: 'n1', port_id: 'd1', device: 'tapd1', mac_address: 'fa:16:3e:00:00:02', mtu: 1450,
