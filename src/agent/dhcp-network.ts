@@ -10,14 +10,14 @@ import { type HostEntry, hostEntry } from '#agent/drivers/dnsmasq/hosts.ts';
 import { portOptionLine } from '#agent/drivers/dnsmasq/options.ts';
 import { readProcess } from '#agent/drivers/dnsmasq/owned.ts';
 import { type FoundDnsmasq, planDnsmasq, printDnsmasqPlan } from '#agent/drivers/dnsmasq/plan.ts';
-import { applyLink } from '#agent/drivers/link/apply.ts';
-import { desiredLink } from '#agent/drivers/link/desired.ts';
+import { applyGives, applyTakes } from '#agent/drivers/link/apply.ts';
 import { readDeviceNames, readInside, readOutside } from '#agent/drivers/link/parse.ts';
-import { NAMESPACE_SYSCTLS, planLink, printLinkPlan } from '#agent/drivers/link/plan.ts';
+import { planLinks, printLinkPlan } from '#agent/drivers/link/plan.ts';
 import { dhcpNamespace } from '#agent/drivers/netns/owned.ts';
 import { readNamespace } from '#agent/drivers/netns/parse.ts';
 import { planNamespace, planNamespaceRemoval } from '#agent/drivers/netns/plan.ts';
 import type { Plugger } from '#agent/drivers/ovs/plugger.ts';
+import { dhcpLinks } from './dhcp-links.ts';
 
 /** What of a network is served after `realise`: reasons of what is not. */
 export interface Outcome {
@@ -132,18 +132,18 @@ export class DhcpNetwork {
 
   /** True when the link has to be plugged, because it is new or nobody knows. */
   async #realiseLink(server: DhcpServerItem): Promise<boolean> {
-    const desired = desiredLink(server);
+    const desired = dhcpLinks(server);
     const text = JSON.stringify([desired, server.port_id]);
     if (this.#link === text) return false;
 
     const namespaceLines = planNamespace(this.#namespace, await readNamespace(this.#namespace));
     await ipBatch(namespaceLines);
-    const names = NAMESPACE_SYSCTLS.map((setting) => setting.slice(0, setting.indexOf('=')));
-    const plan = planLink(desired, await readInside(this.#namespace, desired.device, names), await readOutside(desired.device));
+    const plan = planLinks(desired, await readInside(this.#namespace, desired.sysctls), await readOutside([server.device]));
     this.#onPlan([...namespaceLines.map((line) => `ip ${line}`), ...printLinkPlan(desired, plan)]);
     // A port keeps the device that it once opened: a new one of the same name passes nothing until the old is forgotten (trap 14).
-    for (const device of new Set([...plan.removesDevices, ...(plan.creates ? [desired.device] : [])])) await this.#plugger.unplug(device);
-    await applyLink(desired, plan);
+    for (const device of new Set([...plan.removesDevices, ...plan.creates])) await this.#plugger.unplug(device);
+    await applyTakes(desired, plan);
+    await applyGives(desired, plan);
     this.#link = text;
     return true;
   }

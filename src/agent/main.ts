@@ -2,7 +2,7 @@
  * The host agent's composition root: `agent/main.ts --host NAME --state DIR --controller unix:PATH --config FILE`.
  * The only file of this room that knows real drivers.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -16,8 +16,10 @@ import { Vswitch } from '#openflow/vswitch.ts';
 import { Agent } from './agent.ts';
 import { DhcpManager } from './dhcp-manager.ts';
 import { flushZones } from './drivers/conntrack/apply.ts';
+import { quieten } from './drivers/link/quiet.ts';
 import { ovsPlugger } from './drivers/ovs/plugger.ts';
 import { InstanceManager } from './instance-manager.ts';
+import { RouterManager } from './router-manager.ts';
 import { SwitchManager } from './switch-manager.ts';
 import { resolvePeer } from './underlay.ts';
 
@@ -44,6 +46,7 @@ const plan = (what: string, lines: readonly string[]): void => log.info('plan', 
 const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, flushZones: (zones) => flushZones(RUN_DIR, zones), ifindexOf, quieten, log: note, onPlan: plan });
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
 const dhcp = new DhcpManager({ stateDir: state, plugger, wake, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
+const routing = new RouterManager({ plugger, wake, onPlan: (routerId, lines) => plan(`router ${routerId}`, lines) });
 const containers = new ContainerDriver({ stateDir: join(state, 'instances'), layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });
 
 const agent = new Agent({
@@ -59,7 +62,7 @@ const agent = new Agent({
     roles: HOST_ROLES,
   },
   resources: { vcpus: availableParallelism(), memory_mb: Math.floor(totalmem() / 1024 ** 2), local_gb: 100 },
-  managers: [switching, dhcp],
+  managers: [switching, dhcp, routing],
   instances: (report) => new InstanceManager({ driver: containers, plugger, report, log: note }),
   consoleOutput: (serverId, lines) => containers.consoleLog(serverId, lines),
   idlePorts: () => switching.idlePorts,
@@ -102,17 +105,6 @@ async function hasKernelModule(): Promise<boolean> {
     return readFileSync('/proc/modules', 'utf8').includes('openvswitch ');
   } catch {
     return false;
-  }
-}
-
-/** What the instance driver sets on its own taps, for taps of others. */
-function quieten(device: string): void {
-  for (const [path, value] of [[`ipv6/conf/${device}/disable_ipv6`, '1'], [`ipv4/conf/${device}/arp_ignore`, '8'], [`ipv4/conf/${device}/rp_filter`, '1']] as const) {
-    try {
-      writeFileSync(`/proc/sys/net/${path}`, value);
-    } catch {
-      // A device of another kind, or one that has gone: nothing answers there.
-    }
   }
 }
 

@@ -1,95 +1,114 @@
-/** The difference between a link that shall be and what is there, as the lines that `ip`, `sysctl` and `ethtool` take. */
-import type { DesiredLink, Route } from './desired.ts';
-import type { FoundInside, FoundOutside } from './parse.ts';
+/** The difference between what a namespace shall hold and what is there, as the lines that `ip`, `sysctl` and `ethtool` take. */
+import type { DesiredDevice, DesiredLinks, Route } from './desired.ts';
+import type { FoundDevice, FoundInside, FoundOutside } from './parse.ts';
 
 export interface LinkPlan {
-  /** For `ip -n NAMESPACE -batch`, before the pair is made: devices of no use any more. */
-  readonly removals: readonly string[];
-  /** For `ip -batch` in the host's namespace. */
-  readonly host: readonly string[];
+  /** For `ip -n NAMESPACE -batch`, first of all: devices, routes and addresses of no use any more. */
+  readonly takes: readonly string[];
   /** `name=value` for `sysctl -w` inside, before any device is made. */
   readonly sysctls: readonly string[];
-  /** For `ip -n NAMESPACE -batch`, after the pair exists. */
-  readonly inside: readonly string[];
-  /** Both ends are new: whoever knew a device of this name has to forget it first. */
-  readonly creates: boolean;
+  /** For `ip -batch` in the host's namespace. */
+  readonly host: readonly string[];
+  /** The host's ends on which its own stack is silenced before they come up. */
+  readonly quiets: readonly string[];
+  /** For `ip -n NAMESPACE -batch`, at the end. */
+  readonly gives: readonly string[];
+  /** Pairs that are new: whoever knew a device of this name has to forget it first. */
+  readonly creates: readonly string[];
   /** Devices that go away. */
   readonly removesDevices: readonly string[];
   /** Userspace OVS passes TCP of a kernel endpoint only when that computes its checksums itself. */
-  readonly txOff: boolean;
+  readonly txOff: readonly string[];
+  /** `device address` of what is new there: neighbours may know it at another place. */
+  readonly announces: readonly (readonly [device: string, address: string])[];
 }
 
-/**
- * Settings of a DHCP namespace: it takes nothing from router advertisements, forwards nothing, uses an IPv6 address at once, and keeps
- * its other addresses when the first of a prefix goes.
- */
-export const NAMESPACE_SYSCTLS = [
-  'net.ipv4.ip_forward=0',
-  'net.ipv4.conf.all.promote_secondaries=1',
-  'net.ipv6.conf.default.disable_ipv6=0',
-  'net.ipv6.conf.default.accept_ra=0',
-  'net.ipv6.conf.default.accept_dad=0',
-  'net.ipv6.conf.all.accept_dad=0',
-  'net.ipv6.conf.all.forwarding=0',
-];
-
-export function planLink(desired: DesiredLink, inside: FoundInside, outside: FoundOutside | undefined): LinkPlan {
-  const { device } = desired;
-  const found = outside ? inside.devices.get(device) : undefined;
+export function planLinks(desired: DesiredLinks, inside: FoundInside, outside: ReadonlyMap<string, FoundOutside>): LinkPlan {
+  const takes: string[] = [];
   const host: string[] = [];
-  const lines: string[] = [];
+  const gives: string[] = [];
+  const creates: string[] = [];
+  const announces: [string, string][] = [];
+  const pairs = new Map<string, FoundDevice>();
+  for (const [name, found] of inside.devices) if (outside.has(name) && desired.devices.some((device) => device.name === name)) pairs.set(name, found);
+  const removesDevices = [...inside.devices.keys()].filter((name) => !pairs.has(name));
+  const quiets = desired.devices.filter(({ name }) => !pairs.has(name) || !outside.get(name)!.quiet).map(({ name }) => name);
 
-  // Half a pair is of no use: its other end went elsewhere.
-  if (!found && outside) host.push(`link del ${device}`);
-  if (!found) {
-    host.push(`link add ${device} mtu ${desired.mtu} type veth peer name ${device} netns ${desired.namespace} address ${desired.mac} mtu ${desired.mtu}`);
-  } else if (outside!.mtu !== desired.mtu) host.push(`link set ${device} mtu ${desired.mtu}`);
-  if (!found || !outside!.up) host.push(`link set ${device} up`);
-
-  const removesDevices = [...inside.devices.keys()].filter((name) => name !== device || !found);
-  if (!inside.loopbackUp) lines.push('link set lo up');
-  if (found && found.mac !== desired.mac) lines.push(`link set ${device} address ${desired.mac}`);
-  if (found && found.mtu !== desired.mtu) lines.push(`link set ${device} mtu ${desired.mtu}`);
-  if (!found?.up) lines.push(`link set ${device} up`);
-  const had = found?.addresses ?? [];
-  for (const address of desired.addresses) {
-    if (!had.includes(address)) lines.push(`address add ${address} dev ${device}${address.includes(':') ? ' nodad' : ''}`);
+  takes.push(...removesDevices.map((name) => `link del ${name}`));
+  if (!inside.loopbackUp) gives.push('link set lo up');
+  for (const device of desired.devices) {
+    const found = pairs.get(device.name);
+    const end = outside.get(device.name);
+    if (found) host.push(...hostLines(device, end!));
+    else {
+      // Half a pair is of no use: its other end went elsewhere.
+      if (end) host.push(`link del ${device.name}`);
+      creates.push(device.name);
+      host.push(`link add ${device.name} mtu ${device.mtu} type veth peer name ${device.name} netns ${desired.namespace} address ${device.mac} mtu ${device.mtu}`);
+    }
+    gives.push(...deviceLines(device, found));
+    for (const address of found?.addresses ?? []) if (!device.addresses.includes(address)) takes.push(`address del ${address} dev ${device.name}`);
+    for (const address of device.addresses) {
+      if (found?.addresses.includes(address)) continue;
+      gives.push(`address add ${address} dev ${device.name}${address.includes(':') ? ' nodad' : ''}`);
+      announces.push([device.name, address.slice(0, address.indexOf('/'))]);
+    }
   }
-  for (const address of had) if (!desired.addresses.includes(address)) lines.push(`address del ${address} dev ${device}`);
-  lines.push(...planRoutes(desired, found ? inside.routes : []));
-
+  const routes = planRoutes(desired, inside.routes.filter((route) => !vanishes(route, desired, pairs)));
   return {
-    removals: removesDevices.map((name) => `link del ${name}`),
-    host,
-    sysctls: NAMESPACE_SYSCTLS.filter((setting) => !inside.sysctls.includes(setting)),
-    inside: lines,
-    creates: !found,
-    removesDevices,
-    txOff: !found || inside.txOffload,
+    // Routes first: the kernel takes some away with an address, and then they cannot be deleted.
+    takes: [...routes.takes, ...takes],
+    sysctls: desired.sysctls.filter((setting) => !inside.sysctls.includes(setting)),
+    host, quiets, gives: [...gives, ...routes.gives], creates, removesDevices,
+    txOff: desired.devices.filter(({ name }) => pairs.get(name)?.txOffload ?? true).map(({ name }) => name),
+    announces,
   };
 }
 
-function planRoutes(desired: DesiredLink, had: readonly Route[]): string[] {
-  // The family follows from the addresses: lines of a batch take no -6.
-  const text = ({ destination, via, onlink }: Route): string =>
-    `${destination}${via === null ? '' : ` via ${via}`} dev ${desired.device}${onlink ? ' onlink' : ''}`;
-  const wanted = desired.routes.map(text);
-  const present = had.map(text);
-  const kept = new Set(desired.routes.map((route) => `${route.version} ${route.destination}`));
+function hostLines(device: DesiredDevice, end: FoundOutside): string[] {
+  return [...(end.mtu === device.mtu ? [] : [`link set ${device.name} mtu ${device.mtu}`]), ...(end.up ? [] : [`link set ${device.name} up`])];
+}
+
+function deviceLines({ name, mac, mtu }: DesiredDevice, found: FoundDevice | undefined): string[] {
   return [
-    ...wanted.filter((route) => !present.includes(route)).map((route) => `route replace ${route}`),
-    ...had.filter((route) => !kept.has(`${route.version} ${route.destination}`)).map((route) => `route del ${text(route)}`),
+    ...(found && found.mac !== mac ? [`link set ${name} address ${mac}`] : []),
+    ...(found && found.mtu !== mtu ? [`link set ${name} mtu ${mtu}`] : []),
+    ...(found?.up ? [] : [`link set ${name} up`]),
   ];
 }
 
+/** True for a route that goes with its device, or with the last IPv4 address of its device. */
+function vanishes(route: Route, desired: DesiredLinks, pairs: ReadonlyMap<string, FoundDevice>): boolean {
+  const found = pairs.get(route.device);
+  if (!found) return true;
+  if (route.version === 6) return false;
+  const wanted = desired.devices.find(({ name }) => name === route.device)!.addresses;
+  const had = found.addresses.filter((address) => !address.includes(':'));
+  return had.length > 0 && !had.some((address) => wanted.includes(address));
+}
+
+function planRoutes(desired: DesiredLinks, had: readonly Route[]): { takes: string[]; gives: string[] } {
+  // The family follows from the addresses: lines of a batch take no -6.
+  const text = ({ destination, via, device, onlink }: Route): string => `${destination}${via === null ? '' : ` via ${via}`} dev ${device}${onlink ? ' onlink' : ''}`;
+  const wanted = desired.routes.map(text);
+  const present = had.map(text);
+  const kept = new Set(desired.routes.map((route) => `${route.version} ${route.destination}`));
+  return {
+    takes: had.filter((route) => !kept.has(`${route.version} ${route.destination}`)).map((route) => `route del ${text(route)}`),
+    gives: wanted.filter((route) => !present.includes(route)).map((route) => `route replace ${route}`),
+  };
+}
+
 /** The plan as an operator would type it; no lines when nothing is to be done. */
-export function printLinkPlan(desired: DesiredLink, plan: LinkPlan): string[] {
-  const inside = `ip netns exec ${desired.namespace}`;
+export function printLinkPlan({ namespace }: DesiredLinks, plan: LinkPlan): string[] {
+  const inside = `ip netns exec ${namespace}`;
   return [
+    ...plan.takes.map((line) => `ip -n ${namespace} ${line}`),
     ...(plan.sysctls.length > 0 ? [`${inside} sysctl -qw ${plan.sysctls.join(' ')}`] : []),
-    ...plan.removals.map((line) => `ip -n ${desired.namespace} ${line}`),
     ...plan.host.map((line) => `ip ${line}`),
-    ...plan.inside.map((line) => `ip -n ${desired.namespace} ${line}`),
-    ...(plan.txOff ? [`${inside} ethtool -K ${desired.device} tx off`] : []),
+    ...plan.quiets.map((device) => `sysctl -qw net.ipv4.conf.${device}.arp_ignore=8`),
+    ...plan.creates.map((device) => `ip link set ${device} up`),
+    ...plan.gives.map((line) => `ip -n ${namespace} ${line}`),
+    ...plan.txOff.map((device) => `${inside} ethtool -K ${device} tx off`),
   ];
 }

@@ -1,0 +1,21 @@
+/** Addresses as `ip` prints them, and those that mean the metadata service. */
+import { parseCidr } from '#net/cidr.ts';
+import { formatIp, type Ip, parseIp } from '#net/ip.ts';
+
+/** Where a guest asks for metadata, over IPv4 and over IPv6. */
+export const METADATA_IPV4 = '169.254.169.254';
+export const METADATA_IPV6 = 'fe80::a9fe:a9fe';
+/** The same as addresses of a device. */
+export const METADATA_ADDRESSES: readonly string[] = [`${METADATA_IPV4}/32`, `${METADATA_IPV6}/128`];
+
+/** `address/prefix` as `ip` prints it; undefined for what is none. */
+export function canonicalAddress(text: string): string | undefined {
+  const [address, prefix] = text.split('/', 2);
+  const ip = parseIp(address!);
+  return ip && parseCidr(text) ? `${formatIp(ip)}/${prefix ?? (ip.version === 4 ? 32 : 128)}` : undefined;
+}
+
+/** True in fe80::/10. */
+export function isLinkLocal(ip: Ip): boolean {
+  return ip.version === 6 && ip.value >> 118n === 0xfe80n >> 6n;
+}
