@@ -16,6 +16,7 @@ export const PACKAGES: readonly Package[] = [
   { name: 'ethtool', why: 'offload settings of links' },
   { name: 'nftables', why: 'filters and NAT' },
   { name: 'conntrack', why: 'connection tables' },
+  { name: 'radvd', why: 'router advertisements of IPv6 subnets' },
   { name: 'dnsmasq-base', why: 'DHCP and DNS for tenants' },
   { name: 'dnsmasq-utils', why: 'release of leases' },
   { name: 'haproxy', why: 'proxies for the API and for metadata' },

@@ -25,6 +25,7 @@ import { agentsRule, heartbeat } from './network/agents.ts';
 import { setPortStatus } from './network/binding.ts';
 import { freeHostNumber } from './network/host-numbers.ts';
 import { networksRule } from './network/networks.ts';
+import { setObjectStatus } from './network/object-status.ts';
 import { portHooks, scheduleWaitingDhcp } from './network/port-hooks.ts';
 import { portsRule } from './network/ports.ts';
 import { securityGroupRulesRule } from './network/security-group-rules.ts';
@@ -89,6 +90,7 @@ export class Controller {
         joined: () => scheduleWaitingDhcp(store, config),
         portStatus: (tx, { port_id, status, reason, host }) => setPortStatus(tx, port_id, status, reason, host),
         instance: (tx, host, report) => reportInstance(tx, host, report),
+        objectStatus: setObjectStatus,
         localVlanFree: async (tx, host, networkId) => void (await freeHostNumber(tx, host, 'local_vlan', networkId)),
       },
     });

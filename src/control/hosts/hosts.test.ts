@@ -59,7 +59,7 @@ async function controller(store: Store): Promise<Hosts> {
     store, config, publicEndpoint: 'http://cloud.test', log: jsonLog('test', () => {}),
     reports: {
       heartbeat: (tx, hello, started) => heartbeat(tx, hello.host, [{ agent_type: 'Open vSwitch agent', configurations: { ...hello.configurations }, started }]),
-      joined: async () => {}, portStatus: async () => {}, instance: async () => {}, localVlanFree: async () => {},
+      joined: async () => {}, portStatus: async () => {}, instance: async () => {}, objectStatus: async () => {}, localVlanFree: async () => {},
     },
   });
   await hosts.start();

@@ -5,7 +5,7 @@
 import { Compiler } from '#compile/compiler.ts';
 import type { Delta } from '#hoststate/host-state.ts';
 import type { Config } from '#model/config.ts';
-import { type AgentMessage, type Hello, type InstanceReport, PROTOCOL_VERSION, type Watermark as AgentWatermark } from '#protocol/messages.ts';
+import { type AgentMessage, type Hello, type InstanceReport, type ItemReport, PROTOCOL_VERSION, type Watermark as AgentWatermark } from '#protocol/messages.ts';
 import type { Status } from '#protocol/status.ts';
 import type { Store, Tx, Watermark } from '#store/store.ts';
 import type { Log } from '../http/log.ts';
@@ -23,6 +23,8 @@ export interface HostReports {
   joined(): Promise<void>;
   portStatus(tx: Tx, status: PortStatus): Promise<void>;
   instance(tx: Tx, host: string, report: InstanceReport): Promise<void>;
+  /** What became of an item that stands for an object with a status of its own: `router/<id>`, `floating-ip/<router>/<id>`. */
+  objectStatus(tx: Tx, report: ItemReport): Promise<void>;
   /** The host has removed all that used the network's local VLAN. */
   localVlanFree(tx: Tx, host: string, networkId: string): Promise<void>;
 }
@@ -138,7 +140,9 @@ export class Hosts {
         for (const report of message.instances) this.#unsaved.add(`server ${report.server_id}`, (tx) => this.#options.reports.instance(tx, session.host, report));
         // An agent that is behind still speaks of ports that have moved to another host.
         const state = this.compiler.stateOf(session.host);
-        return this.#save(this.#provisioning.reported(session.host, message.items.filter(({ key }) => state.has(key))));
+        const items = message.items.filter(({ key }) => state.has(key));
+        for (const item of items) if (/^(router|floating-ip)\//.test(item.key)) this.#unsaved.add(item.key, (tx) => this.#options.reports.objectStatus(tx, item));
+        return this.#save(this.#provisioning.reported(session.host, items));
       }
       case 'heartbeat':
         session.errors = message.errors;

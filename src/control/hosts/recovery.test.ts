@@ -27,7 +27,7 @@ async function controller(store: Store, given: Partial<HostReports> = {}): Promi
       heartbeat: (tx, hello, started) => heartbeat(tx, hello.host, [{ agent_type: 'Open vSwitch agent', configurations: { ...hello.configurations }, started }]),
       joined: async () => {}, instance: async () => {},
       portStatus: (tx, { port_id, status, reason, host }) => setPortStatus(tx, port_id, status, reason, host),
-      localVlanFree: async (tx, host, networkId) => void (await freeHostNumber(tx, host, 'local_vlan', networkId)),
+      objectStatus: async () => {}, localVlanFree: async (tx, host, networkId) => void (await freeHostNumber(tx, host, 'local_vlan', networkId)),
       ...given,
     },
   });

@@ -1,0 +1,44 @@
+/** The configuration of a router's radvd: what each leg says to the hosts on its link (RFC 4861, RFC 8106). Pure. */
+import type { RouterPortItem } from '#hoststate/router.ts';
+import { normalizeCidr } from '#net/cidr.ts';
+import { formatIp, parseIp } from '#net/ip.ts';
+
+export interface Intervals {
+  /** Seconds. */
+  readonly min: number;
+  readonly max: number;
+}
+
+/** radvd takes no more for one interface. */
+const MOST_SERVERS = 3;
+const LEAST_MTU = 1280;
+
+/** The text of radvd.conf; undefined when no leg announces anything. */
+export function radvdConfig(ports: readonly RouterPortItem[], intervals: Intervals): string | undefined {
+  const speaking = ports.filter((port) => port.advertisements.some(({ cidr }) => normalizeCidr(cidr)));
+  return speaking.length === 0 ? undefined : speaking.map((port) => interfaceText(port, intervals)).join('');
+}
+
+function interfaceText({ device, mtu, advertisements }: RouterPortItem, { min, max }: Intervals): string {
+  const modes = new Set(advertisements.map(({ mode }) => mode));
+  // Only hosts that ask nobody else (SLAAC) have to hear of name servers here; DHCPv6 tells the others.
+  const servers = [...new Set(advertisements.filter(({ mode }) => mode === 'slaac').flatMap(({ dns_nameservers }) => dns_nameservers.flatMap(ipv6)))].slice(0, MOST_SERVERS);
+  return [
+    `interface ${device} {`,
+    '  AdvSendAdvert on;',
+    `  MinRtrAdvInterval ${min};`,
+    `  MaxRtrAdvInterval ${max};`,
+    ...(mtu >= LEAST_MTU ? [`  AdvLinkMTU ${mtu};`] : []),
+    ...(modes.has('dhcpv6-stateful') ? ['  AdvManagedFlag on;'] : []),
+    ...(modes.has('dhcpv6-stateless') ? ['  AdvOtherConfigFlag on;'] : []),
+    ...advertisements.flatMap(({ cidr, mode }) => [`  prefix ${normalizeCidr(cidr)} { AdvOnLink on; AdvAutonomous ${mode === 'dhcpv6-stateful' ? 'off' : 'on'}; };`]),
+    ...(servers.length > 0 ? [`  RDNSS ${servers.join(' ')} { };`] : []),
+    '};',
+    '',
+  ].join('\n');
+}
+
+function ipv6(text: string): string[] {
+  const ip = parseIp(text);
+  return ip?.version === 6 ? [formatIp(ip)] : [];
+}
