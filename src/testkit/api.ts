@@ -74,6 +74,25 @@ export class Api {
     return this.post('/network/v2.0/security-group-rules', { security_group_rule: attributes }, 'security_group_rule');
   }
 
+  router(attributes: Record<string, unknown>): Promise<any> {
+    return this.post('/network/v2.0/routers', { router: attributes }, 'router');
+  }
+
+  /** Puts a leg of the router on a subnet. */
+  addInterface(routerId: string, subnetId: string): Promise<any> {
+    return this.request('PUT', `/network/v2.0/routers/${routerId}/add_router_interface`, { subnet_id: subnetId });
+  }
+
+  floatingIp(attributes: Record<string, unknown>): Promise<any> {
+    return this.post('/network/v2.0/floatingips', { floatingip: attributes }, 'floatingip');
+  }
+
+  /** Changes one object: `change('routers', id, {…})`. */
+  async change(collection: string, id: string, attributes: Record<string, unknown>): Promise<any> {
+    const member = collection.replaceAll('-', '_').replace(/s$/, '');
+    return (await this.request('PUT', `/network/v2.0/${collection}/${id}`, { [member]: attributes }))[member];
+  }
+
   /** A server of the built-in image, returned once it is ACTIVE. */
   async server(attributes: Record<string, unknown> & { name: string }): Promise<any> {
     const [flavor] = (await this.get('/compute/v2.1/flavors')).flavors;

@@ -35,7 +35,8 @@ export async function inventory(cloud: Cloud, host: string): Promise<string> {
     echo "# links"; ip -o link | awk -F': ' '{print $2}' | sed 's/@.*//' | sort
     echo "# namespaces"; ls /run/netns | sort
     for b in br-int br-tun br-phys; do echo "# $b ports"; ovs-vsctl list-ports $b; echo "# $b flows"; ovs-ofctl dump-flows --no-stats $b | grep -v 0x506174636862614c | grep -v NXST | sed 's/^ *//' | sort; done
-    echo "# processes"; ps -eo comm,args | grep -E '^(dnsmasq|crun|dropbear|udhcpc|dhclient)' | sort
+    echo "# processes"; ps -eo comm,args | grep -E '^(dnsmasq|haproxy|radvd|crun|dropbear|udhcpc|dhclient)' | sort
+    for n in /run/netns/qrouter-*; do [ -e $n ] || continue; n=\${n##*/}; echo "# $n"; ip -n $n -o address show | awk '{print $2, $4}'; ip -n $n route; ip -n $n -6 route; ip netns exec $n nft list ruleset; done
     echo "# mounts"; grep -cE 'overlay|instances' /proc/mounts || true
     echo "# nft"; nft list ruleset
     echo "# files"; cd ${statePath.hostFolder(cloud.state, host)}; find dhcp instances -mindepth 1 -maxdepth 1 2>/dev/null | sort`;
@@ -100,6 +101,12 @@ async function nothingLeft(cloud: Cloud): Promise<void> {
   const admin = await cloud.api();
   for (const { id } of (await admin.get('/compute/v2.1/servers?all_tenants=1')).servers) await admin.delete(`/compute/v2.1/servers/${id}`);
   await until(30, 'all servers are gone', async () => (await admin.get('/compute/v2.1/servers?all_tenants=1')).servers.length === 0);
+  for (const { id } of (await admin.get('/network/v2.0/floatingips')).floatingips) await admin.delete(`/network/v2.0/floatingips/${id}`);
+  for (const { id } of (await admin.get('/network/v2.0/routers')).routers) {
+    await admin.request('PUT', `/network/v2.0/routers/${id}`, { router: { external_gateway_info: null, routes: [] } });
+    for (const port of (await admin.get(`/network/v2.0/ports?device_id=${id}`)).ports) await admin.request('PUT', `/network/v2.0/routers/${id}/remove_router_interface`, { port_id: port.id });
+    await admin.delete(`/network/v2.0/routers/${id}`);
+  }
   for (const { id, device_owner } of (await admin.get('/network/v2.0/ports')).ports) if (device_owner !== 'network:dhcp') await admin.delete(`/network/v2.0/ports/${id}`);
   for (const { id } of (await admin.get('/network/v2.0/networks')).networks) await admin.delete(`/network/v2.0/networks/${id}`);
   await cloud.settle();

@@ -36,3 +36,15 @@ export async function createPorts(client: ApiClient, network: BenchNetwork, coun
   }
   return ids;
 }
+
+/** Lets ICMP and TCP into the project's default group; the rules' ids. */
+export async function admitPing(client: ApiClient, from = '10.250.0.0/16'): Promise<string[]> {
+  const { project } = (await client.json('GET', '/identity/v3/auth/tokens', undefined, { 'x-subject-token': client.token! })).token;
+  const { security_groups: [group] } = await client.json('GET', `${API}/security-groups?name=default&project_id=${project.id}`);
+  const ids: string[] = [];
+  for (const protocol of ['icmp', 'tcp']) {
+    const security_group_rule = { security_group_id: group.id, direction: 'ingress', ethertype: 'IPv4', protocol, remote_ip_prefix: from };
+    ids.push((await client.json('POST', `${API}/security-group-rules`, { security_group_rule })).security_group_rule.id);
+  }
+  return ids;
+}

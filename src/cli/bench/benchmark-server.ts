@@ -1,13 +1,10 @@
 /** From the call that creates a server to its first answered ping, and what traffic over the tunnel is like then. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { API, createNetwork, deleteNetwork } from './api-objects.ts';
+import { admitPing, API, createNetwork, deleteNetwork } from './api-objects.ts';
 import { defineBenchmark } from './benchmark.ts';
-import type { DataCentre } from './data-centre.ts';
 import { run } from '../datacentre/run.ts';
 import { round, statisticsOf } from './statistics.ts';
-import { type Inside, pingTimes, tcpRate } from './traffic.ts';
+import { firstPing, type Inside, pingTimes, tcpRate } from './traffic.ts';
 
 const RUNNING = '10.250.0.10';
 
@@ -23,7 +20,7 @@ export const benchmark = defineBenchmark({
     const dataCentre = await lab.dataCentre();
     const { client } = dataCentre;
     const network = await createNetwork(client, 'bench-servers');
-    const rule = await admitPing(dataCentre);
+    const rule = await admitPing(client);
     const servers: string[] = [];
     try {
       const running = await dataCentre.createServer('bench-running', 'compute1', network.id, RUNNING);
@@ -75,36 +72,3 @@ export const benchmark = defineBenchmark({
     }
   },
 });
-
-/** Lets ICMP and TCP into the project's default group; the rules' ids. */
-async function admitPing({ client }: DataCentre): Promise<string[]> {
-  const { project } = (await client.json('GET', '/identity/v3/auth/tokens', undefined, { 'x-subject-token': client.token! })).token;
-  const { security_groups: [group] } = await client.json('GET', `${API}/security-groups?name=default&project_id=${project.id}`);
-  const ids: string[] = [];
-  for (const protocol of ['icmp', 'tcp']) {
-    const security_group_rule = { security_group_id: group.id, direction: 'ingress', ethertype: 'IPv4', protocol, remote_ip_prefix: '10.250.0.0/16' };
-    ids.push((await client.json('POST', `${API}/security-group-rules`, { security_group_rule })).security_group_rule.id);
-  }
-  return ids;
-}
-
-/** Pings every 5 ms from now on; resolves with the time (ms since 1970) of the first answer. */
-async function firstPing(from: Inside, address: string): Promise<number> {
-  const [command = '', ...args] = from(['ping', '-n', '-D', '-i', '0.005', address]);
-  // Not ping's own deadline (-w): with one, the first "host unreachable" ends it.
-  const ping = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 60_000 });
-  const ended = once(ping, 'exit');
-  let output = '';
-  try {
-    for await (const text of ping.stdout.setEncoding('utf8')) {
-      output += text;
-      const at = /^\[([0-9.]+)\] \d+ bytes from /m.exec(output)?.[1];
-      if (at) return Number(at) * 1000;
-      output = output.slice(-500);
-    }
-    throw new Error(`${address} did not answer a ping within 60 s`);
-  } finally {
-    ping.kill();
-    await ended;
-  }
-}

@@ -5,7 +5,7 @@ import type { Statistics } from './statistics.ts';
 export interface FigureSpec {
   readonly title: string;
   readonly unit: 'ms' | 's' | '1/s' | 'MB' | 'Mbit/s';
-  /** What issue 2 asks for; without one the figure is there to be watched. */
+  /** What the issues ask for; without one the figure is there to be watched. */
   readonly target?: number;
   /** A rate: more is better. */
   readonly higher?: boolean;

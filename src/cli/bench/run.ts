@@ -13,6 +13,7 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<{ benchmark: Benc
   list: () => import('./benchmark-list.ts'),
   up: () => import('./benchmark-up.ts'),
   server: () => import('./benchmark-server.ts'),
+  router: () => import('./benchmark-router.ts'),
   dhcp: () => import('./benchmark-dhcp.ts'),
   flows: () => import('./benchmark-flows.ts'),
 };

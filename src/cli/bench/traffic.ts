@@ -28,3 +28,24 @@ export async function tcpRate(from: Inside, to: Inside, address: string, seconds
     sink.stdin.end();
   }
 }
+
+/** Pings every 5 ms from now on; resolves with the time (ms since 1970) of the first answer. */
+export async function firstPing(from: Inside, address: string): Promise<number> {
+  const [command = '', ...args] = from(['ping', '-n', '-D', '-i', '0.005', address]);
+  // Not ping's own deadline (-w): with one, the first "host unreachable" ends it.
+  const ping = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 60_000 });
+  const ended = once(ping, 'exit');
+  let output = '';
+  try {
+    for await (const text of ping.stdout.setEncoding('utf8')) {
+      output += text;
+      const at = /^\[([0-9.]+)\] \d+ bytes from /m.exec(output)?.[1];
+      if (at) return Number(at) * 1000;
+      output = output.slice(-500);
+    }
+    throw new Error(`${address} did not answer a ping within 60 s`);
+  } finally {
+    ping.kill();
+    await ended;
+  }
+}
