@@ -3,11 +3,12 @@
  * memory, after any loss, the next snapshot leads to the same state (DESIGN law 2).
  */
 import { type Delta, diffStates, type Item, keyOf } from '#hoststate/host-state.ts';
-import type { AgentConfigurations, ControllerMessage, Hello, HostResources, InstanceReport, ItemReport, Watermark } from '#protocol/messages.ts';
+import type { AgentConfigurations, ControllerMessage, Hello, HostResources, InstanceReport, ItemReport, MetadataAnswer, MetadataQuestion, Watermark } from '#protocol/messages.ts';
 import { PROTOCOL_VERSION } from '#protocol/messages.ts';
 import { ControllerLink } from './controller-link.ts';
 import type { InstanceManager } from './instance-manager.ts';
 import type { Manager } from './manager.ts';
+import { Questions } from './questions.ts';
 
 export interface AgentOptions {
   readonly host: string;
@@ -33,6 +34,7 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #link: ControllerLink;
   readonly #instances: InstanceManager;
+  readonly #questions = new Questions((message) => this.#link.send(message));
   readonly #state = new Map<string, Item>();
   #watermark: Watermark | null = null;
   /** Up to which change of the watermark's life everything is applied. */
@@ -58,6 +60,7 @@ export class Agent {
       controller: options.controller,
       hello: () => this.#hello(),
       receive: (message) => this.#receive(message),
+      lost: () => this.#questions.lost(),
       log: options.log,
     });
     this.#timers.push(setInterval(() => this.#heartbeat(), options.reportInterval * 1000));
@@ -90,6 +93,11 @@ export class Agent {
     this.wake();
     await this.#applying;
     this.#options.log('checked');
+  }
+
+  /** Which instance asks for its metadata, by what the controller knows; rejects when it does not answer. */
+  metadataInstance(question: MetadataQuestion): Promise<MetadataAnswer> {
+    return this.#questions.ask(question);
   }
 
   async stop(): Promise<void> {
@@ -129,6 +137,7 @@ export class Agent {
         if (message.request_ids.length > 0) this.#options.log('delta', { seq: message.seq, upserts: message.upserts.length, removals: message.removals.length, request_ids: message.request_ids });
         return this.wake();
       case 'call': return void this.#answer(message);
+      case 'told': return this.#questions.told(message);
       case 'refused':
     }
   }

@@ -9,6 +9,8 @@ export interface LinkOptions {
   readonly controller: string;
   readonly hello: () => Hello;
   readonly receive: (message: ControllerMessage) => void;
+  /** The connection is gone. */
+  readonly lost: () => void;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -28,9 +30,11 @@ export class ControllerLink {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Lost when there is no connection: what matters is said again after the next hello. */
-  send(message: AgentMessage): void {
-    if (this.connected) this.#socket!.send(JSON.stringify(message));
+  /** False and lost when there is no connection: what matters is said again after the next hello. */
+  send(message: AgentMessage): boolean {
+    if (!this.connected) return false;
+    this.#socket!.send(JSON.stringify(message));
+    return true;
   }
 
   stop(): void {
@@ -60,6 +64,7 @@ export class ControllerLink {
     });
     socket.on('error', () => {});
     socket.on('close', () => {
+      this.#options.lost();
       if (this.#stopped) return;
       // One that takes us and lets us go at once (its store is away, it speaks another version) is not asked again and again.
       if (Date.now() - opened > RETRY_MS.most) this.#retry = RETRY_MS.first;

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DhcpServerItem } from '#hoststate/dhcp.ts';
 import { DhcpManager } from './dhcp-manager.ts';
+import { MetadataProxies } from './metadata-proxies.ts';
 
 /** One that is refused before anything of the host is touched. */
 const refused: DhcpServerItem = {
@@ -11,7 +12,7 @@ const refused: DhcpServerItem = {
 
 test('a network that fails is tried again by and by, and said once', async () => {
   let wakes = 0;
-  const manager = new DhcpManager({ stateDir: '/nonexistent', plugger: { plug: async () => {}, unplug: async () => {} }, wake: () => void wakes++, retryMs: 5 });
+  const manager = new DhcpManager({ stateDir: '/nonexistent', plugger: { plug: async () => {}, unplug: async () => {} }, proxies: new MetadataProxies({ root: '/nonexistent/metadata', socket: '' }), wake: () => void wakes++, retryMs: 5 });
   manager.update([refused], []);
   assert.deepEqual(await manager.apply(), [{ key: 'dhcp-server/n1', ok: false, reason: '"none" is no MAC address' }]);
   // Changes meanwhile make no more attempts of it.

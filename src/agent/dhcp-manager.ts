@@ -3,18 +3,22 @@ import { basename, join } from 'node:path';
 import type { DhcpHostItem } from '#hoststate/dhcp.ts';
 import { type Item, keyOf } from '#hoststate/host-state.ts';
 import type { ItemReport } from '#protocol/messages.ts';
-import { findProcesses, readFolders } from '#agent/drivers/dnsmasq/owned.ts';
+import { findProcesses, readFolders } from '#agent/drivers/daemon/owned.ts';
+import { DNSMASQ } from '#agent/drivers/dnsmasq/apply.ts';
 import { networkOfNamespace } from '#agent/drivers/netns/owned.ts';
 import { readNamespaceNames } from '#agent/drivers/netns/parse.ts';
 import { isPlainId } from '#agent/drivers/dnsmasq/values.ts';
 import type { Manager } from './manager.ts';
 import { DhcpNetwork, type Outcome } from './dhcp-network.ts';
 import type { Plugger } from './drivers/ovs/plugger.ts';
+import type { MetadataProxies } from './metadata-proxies.ts';
 
 export interface DhcpManagerOptions {
   /** The agent's state folder (absolute); files of a network are in `dhcp/<network>` below it. */
   readonly stateDir: string;
   readonly plugger: Plugger;
+  /** Of this host: on some networks the DHCP server answers for metadata. */
+  readonly proxies: MetadataProxies;
   /** Hears every plan that is not empty, as the lines an operator would type, before it is carried out. */
   readonly onPlan?: (networkId: string, lines: readonly string[]) => void;
   /** Asks for an `apply`, to try again what failed; without it that waits for the next change or `check`. */
@@ -31,6 +35,7 @@ const AT_ONCE = 4;
 export class DhcpManager implements Manager {
   readonly #root: string;
   readonly #plugger: Plugger;
+  readonly #proxies: MetadataProxies;
   readonly #onPlan: (networkId: string, lines: readonly string[]) => void;
   readonly #networks = new Map<string, DhcpNetwork>();
   /** Keys that await a report, by network. */
@@ -53,6 +58,7 @@ export class DhcpManager implements Manager {
   constructor(options: DhcpManagerOptions) {
     this.#root = join(options.stateDir, 'dhcp');
     this.#plugger = options.plugger;
+    this.#proxies = options.proxies;
     this.#onPlan = options.onPlan ?? (() => {});
     this.#wake = options.wake;
     this.#retryMs = options.retryMs ?? RETRY_MS.first;
@@ -121,7 +127,7 @@ export class DhcpManager implements Manager {
     this.#pids = undefined;
     const pids = this.#seenPids();
     const folders = [...readFolders(this.#root), ...pids.keys()].map((folder) => basename(folder));
-    const namespaces = (await readNamespaceNames()).flatMap((name) => networkOfNamespace(name) ?? []);
+    const namespaces = [...(await readNamespaceNames()), ...this.#proxies.namespaces()].flatMap((name) => networkOfNamespace(name) ?? []);
     for (const networkId of new Set([...folders, ...namespaces])) {
       if (!isPlainId(networkId) || this.#networks.has(networkId)) continue;
       // One that cannot be removed stays for the next agent's sweep; its neighbours go.
@@ -217,13 +223,13 @@ export class DhcpManager implements Manager {
   }
 
   #newNetwork(networkId: string): DhcpNetwork {
-    return new DhcpNetwork(networkId, join(this.#root, networkId), this.#plugger, (lines) => {
+    return new DhcpNetwork(networkId, join(this.#root, networkId), this.#plugger, this.#proxies, (lines) => {
       if (lines.length > 0) this.#onPlan(networkId, lines);
     });
   }
 
   #seenPids(): ReadonlyMap<string, number[]> {
-    this.#pids ??= new Map([...findProcesses(this.#root)].map(([folder, processes]) => [folder, processes.map(({ pid }) => pid)]));
+    this.#pids ??= new Map([...findProcesses(DNSMASQ, this.#root)].map(([folder, processes]) => [folder, processes.map(({ pid }) => pid)]));
     return this.#pids;
   }
 

@@ -1,14 +1,13 @@
-/** One network's DHCP server on this host: namespace, link, dnsmasq, and the way from what is there to what shall be. */
+/** One network's DHCP server on this host: namespace, link, dnsmasq, metadata proxy, and the way from what is there to what shall be. */
 import { rm } from 'node:fs/promises';
 import type { DhcpHostItem, DhcpServerItem } from '#hoststate/dhcp.ts';
 import { ipBatch } from '#agent/drivers/command.ts';
-import {
-  applyDnsmasq, optionRefusal, readDnsmasq, readLeases, runningProcesses, stopProcess, userFor,
-} from '#agent/drivers/dnsmasq/apply.ts';
+import { readProcess, runningProcesses } from '#agent/drivers/daemon/owned.ts';
+import { stopProcess } from '#agent/drivers/daemon/stop.ts';
+import { applyDnsmasq, DNSMASQ, optionRefusal, readDnsmasq, readLeases, userFor } from '#agent/drivers/dnsmasq/apply.ts';
 import { type DesiredDnsmasq, desiredDnsmasq, serverRefusal } from '#agent/drivers/dnsmasq/desired.ts';
 import { type HostEntry, hostEntry } from '#agent/drivers/dnsmasq/hosts.ts';
 import { portOptionLine } from '#agent/drivers/dnsmasq/options.ts';
-import { readProcess } from '#agent/drivers/dnsmasq/owned.ts';
 import { type FoundDnsmasq, planDnsmasq, printDnsmasqPlan } from '#agent/drivers/dnsmasq/plan.ts';
 import { applyGives, applyTakes } from '#agent/drivers/link/apply.ts';
 import { readDeviceNames, readInside, readOutside } from '#agent/drivers/link/parse.ts';
@@ -18,6 +17,7 @@ import { readNamespace } from '#agent/drivers/netns/parse.ts';
 import { planNamespace, planNamespaceRemoval } from '#agent/drivers/netns/plan.ts';
 import type { Plugger } from '#agent/drivers/ovs/plugger.ts';
 import { dhcpLinks } from './dhcp-links.ts';
+import type { MetadataProxies } from './metadata-proxies.ts';
 
 /** What of a network is served after `realise`: reasons of what is not. */
 export interface Outcome {
@@ -34,9 +34,11 @@ export class DhcpNetwork {
   server: DhcpServerItem | undefined;
   readonly hosts = new Map<string, DhcpHostItem>();
 
+  readonly #networkId: string;
   readonly #folder: string;
   readonly #namespace: string;
   readonly #plugger: Plugger;
+  readonly #proxies: MetadataProxies;
   readonly #onPlan: (lines: readonly string[]) => void;
   /** dnsmasq's judgement of option lines, which costs a program start each. */
   readonly #refusals = new Map<string, string | undefined>();
@@ -48,18 +50,21 @@ export class DhcpNetwork {
   #link: string | undefined;
   #dnsmasq: FoundDnsmasq | undefined;
 
-  constructor(networkId: string, folder: string, plugger: Plugger, onPlan: (lines: readonly string[]) => void) {
+  constructor(networkId: string, folder: string, plugger: Plugger, proxies: MetadataProxies, onPlan: (lines: readonly string[]) => void) {
+    this.#networkId = networkId;
     this.#folder = folder;
     this.#namespace = dhcpNamespace(networkId);
     this.#plugger = plugger;
+    this.#proxies = proxies;
     this.#onPlan = onPlan;
   }
 
-  /** The next `realise` believes nothing and reads namespace, link, files and process again. */
+  /** The next `realise` believes nothing and reads namespace, link, files and processes again. */
   distrust(): void {
     this.#user = undefined;
     this.#link = undefined;
     this.#dnsmasq = undefined;
+    this.#proxies.distrust(this.#namespace);
   }
 
   /**
@@ -73,21 +78,24 @@ export class DhcpNetwork {
       await this.#renderHosts(server, hosts);
       const desired = desiredDnsmasq(this.#folder, server, this.#entries.values(), this.#dnsmasqUser());
       const plugs = await this.#realiseLink(server);
-      await this.#realiseDnsmasq(server, desired, pids);
+      // Two programs start side by side. What is under way must not meet its own next attempt: both are waited for.
+      const proxy = this.#realiseProxy(server);
+      await this.#realiseDnsmasq(server, desired, pids).finally(() => proxy);
       if (plugs) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
-      return { server: desired.reasons.join('; ') || undefined, hosts: desired.hostReasons, partly: desired.partly };
+      return { server: [...desired.reasons, ...(await proxy)].join('; ') || undefined, hosts: desired.hostReasons, partly: desired.partly };
     } catch (error) {
       this.distrust();
       throw error;
     }
   }
 
-  /** Removes process, link, namespace and files, whatever of them is there. */
+  /** Removes processes, link, namespace and files, whatever of them is there. */
   async remove(pids: readonly number[]): Promise<void> {
     this.distrust();
     const lines: string[] = [];
-    for (const { pid } of runningProcesses(this.#folder, pids)) {
-      await stopProcess(pid, this.#folder);
+    await this.#proxies.remove(this.#namespace);
+    for (const { pid } of runningProcesses(DNSMASQ, this.#folder, pids)) {
+      await stopProcess(DNSMASQ, pid, this.#folder);
       lines.push(`stop dnsmasq ${pid}`);
     }
     const namespace = await readNamespace(this.#namespace);
@@ -157,11 +165,22 @@ export class DhcpNetwork {
     this.#dnsmasq = { process: process && { ...process, elsewhere: false }, files: desired.files, unfinished: undefined, leases: found.leases };
   }
 
+  /** Why metadata is not served although it shall be: nobody's address has to wait for that. */
+  async #realiseProxy(server: DhcpServerItem): Promise<string[]> {
+    try {
+      if (server.metadata) await this.#proxies.ensure(this.#namespace, { network_id: this.#networkId });
+      else await this.#proxies.remove(this.#namespace);
+      return [];
+    } catch (error) {
+      return [`metadata is not served: ${(error as Error).message}`];
+    }
+  }
+
   /** From the mirror, but for what changes without us: whether the process lives, and the leases. */
   async #findDnsmasq(pids: readonly number[]): Promise<FoundDnsmasq> {
     const mirror = this.#dnsmasq;
     if (!mirror?.process) return readDnsmasq(this.#folder, this.#namespace, pids);
-    const process = readProcess(mirror.process.pid, this.#folder);
+    const process = readProcess(DNSMASQ, mirror.process.pid, this.#folder);
     return { ...mirror, process: process ? { ...process, elsewhere: false } : null, leases: await readLeases(this.#folder) };
   }
 }

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { availableParallelism, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ContainerDriver } from '#instances/container/container-driver.ts';
 import { jsonLog } from '#protocol/log.ts';
@@ -20,6 +20,9 @@ import { quieten } from './drivers/link/quiet.ts';
 import { ovsPlugger } from './drivers/ovs/plugger.ts';
 import { InstanceManager } from './instance-manager.ts';
 import { RouterManager } from './router-manager.ts';
+import { HAPROXY_USER } from './drivers/haproxy/desired.ts';
+import { METADATA_PROXY_SOCKET, MetadataAgent, type MetadataApi } from './metadata-agent.ts';
+import { MetadataProxies } from './metadata-proxies.ts';
 import { SwitchManager } from './switch-manager.ts';
 import { resolvePeer } from './underlay.ts';
 
@@ -45,7 +48,8 @@ const plan = (what: string, lines: readonly string[]): void => log.info('plan', 
 
 const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, flushZones: (zones) => flushZones(RUN_DIR, zones), ifindexOf, quieten, log: note, onPlan: plan });
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
-const dhcp = new DhcpManager({ stateDir: state, plugger, wake, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
+const proxies = new MetadataProxies({ root: join(state, 'metadata'), socket: METADATA_PROXY_SOCKET, onPlan: (namespace, lines) => plan(`metadata ${namespace}`, lines) });
+const dhcp = new DhcpManager({ stateDir: state, plugger, proxies, wake, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
 const routing = new RouterManager({ plugger, wake, onPlan: (routerId, lines) => plan(`router ${routerId}`, lines) });
 const containers = new ContainerDriver({ stateDir: join(state, 'instances'), layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });
 
@@ -70,6 +74,9 @@ const agent = new Agent({
   log: note,
 });
 agent.wake();
+const metadata = new MetadataAgent({ socket: METADATA_PROXY_SOCKET, group: HAPROXY_USER, api: metadataApi(), ask: (question) => agent.metadataInstance(question), log: note });
+// What else the host does does not hang on it.
+metadata.start().catch((error: Error) => log.error('metadata cannot be served', { reason: error.message }));
 // An agent ends with its host, and not in a way that would keep its compiled form for the next.
 setTimeout(() => flushCompileCache(), 10_000).unref();
 // Ahead of the first instance, and not in the way of the first hello.
@@ -78,6 +85,7 @@ setTimeout(() => void containers.warmUp().catch((error: Error) => log.error('the
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => {
     // Nothing is taken down: packets that flow keep flowing without us (law 3).
+    metadata.stop();
     void agent.stop().finally(() => process.exit(0));
   });
 }
@@ -96,6 +104,12 @@ async function configuredLocalIp(): Promise<string | null> {
   if (ip === null || parseIp(ip)) return ip;
   log.error('other_config:local_ip is no address: this host makes no tunnels', { local_ip: ip });
   return null;
+}
+
+/** A real Nova where the settings name one, else the controller's own beside its socket for agents. */
+function metadataApi(): MetadataApi {
+  const { nova_metadata_protocol: protocol, nova_metadata_host: host, nova_metadata_port: port } = config;
+  return host === null ? { socketPath: join(dirname(controller.replace(/^unix:/, '')), 'metadata.sock') } : { protocol, host, port };
 }
 
 /** Simulated hosts share one kernel, so they switch in userspace; so does a host without the module. */

@@ -93,6 +93,7 @@ export class World {
   /** The legs of routers that a network has. */
   readonly routerPortsOfNetwork = new Index();
   readonly floatingIpsOfRouter = new Index();
+  readonly floatingIpsOfPort = new Index();
   readonly forwardingsOfFloatingIp = new Index();
   /** Host → the ids of its local VLANs, also those that no port needs any more. */
   readonly localVlansOfHost = new Index();
@@ -191,7 +192,11 @@ export class World {
         set(this.bindingsOfRouter, binding.router_id);
         return set(this.bindingsOfHost, binding.host);
       }
-      case 'floatingips': return set(this.floatingIpsOfRouter, (row as FloatingIp).router_id);
+      case 'floatingips': {
+        const { router_id, port_id } = row as FloatingIp;
+        set(this.floatingIpsOfPort, port_id);
+        return set(this.floatingIpsOfRouter, router_id);
+      }
       case 'port_forwardings': return set(this.forwardingsOfFloatingIp, (row as PortForwarding).floatingip_id);
       case 'servers': {
         const server = row as Server;

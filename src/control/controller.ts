@@ -24,6 +24,10 @@ import { imageService } from './image/service.ts';
 import { agentsRule, heartbeat } from './network/agents.ts';
 import { setPortStatus } from './network/binding.ts';
 import { freeHostNumber } from './network/host-numbers.ts';
+import { askingInstance } from './metadata/asking-instance.ts';
+import { metadataSecret } from './metadata/metadata-secret.ts';
+import { MetadataService } from './metadata/metadata-service.ts';
+import { listenForMetadata } from './metadata/metadata-socket.ts';
 import { networksRule } from './network/networks.ts';
 import { setObjectStatus } from './network/object-status.ts';
 import { portHooks, scheduleWaitingDhcp } from './network/port-hooks.ts';
@@ -78,13 +82,15 @@ export class Controller {
     } };
     const rules = [networks, subnets, serverPorts, securityGroupsRule({ config }), securityGroupRulesRule({ config }), agentsRule({ config })];
 
+    const secret = await metadataSecret(store, config);
     const hosts = new Hosts({
-      store, config, log, publicEndpoint,
+      store, config, log, publicEndpoint, metadataInstance: askingInstance(store.reader, config, secret),
       reports: {
         async heartbeat(tx, hello, first) {
           await heartbeat(tx, hello.host, [
             { agent_type: 'Open vSwitch agent', configurations: { ...hello.configurations, resources: hello.resources }, started: first },
             { agent_type: 'DHCP agent', configurations: { dhcp_driver: 'dnsmasq', dhcp_lease_duration: config.dhcp_lease_duration }, started: first },
+            { agent_type: 'Metadata agent', configurations: { nova_metadata_host: config.nova_metadata_host, nova_metadata_port: config.nova_metadata_port }, started: first },
           ]);
         },
         joined: () => scheduleWaitingDhcp(store, config),
@@ -115,6 +121,8 @@ export class Controller {
     rmSync(apiSocket, { force: true });
     const local = createServer((request, response) => app.routing(request, response));
     await new Promise<void>((resolve, reject) => local.once('error', reject).listen(apiSocket, resolve));
+    const metadata = new MetadataService({ store, world: hosts.compiler.world, secret, tokens: config.metadata_tokens, log });
+    controller.#servers.push(await listenForMetadata(join(state, 'metadata.sock'), metadata, log));
     controller.#servers.push(local, await listenForAgents(join(state, 'agents.sock'), hosts, log), await listenForOperator(join(state, 'control.sock'), hosts, store));
     return controller;
   }

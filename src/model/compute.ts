@@ -57,6 +57,9 @@ export interface ServerPort {
   readonly tag?: string;
 }
 
+/** Bytes of a password that a guest tells (nova/api/metadata/password.py). */
+export const MAX_GUEST_PASSWORD = 1020;
+
 /** Why a server is in ERROR, as the API shows it. */
 export interface ServerFault {
   readonly code: number;
@@ -106,6 +109,8 @@ export const server = defineResource({
     launch_index: readOnly(integer()),
     /** 32 random bytes in hex; the guest's `random_seed` is expanded from them. */
     seed: readOnly(text(64)),
+    /** What the guest told its metadata service, encrypted for its key's owner; null until then. */
+    password: readOnly(nullable(text(MAX_GUEST_PASSWORD))),
     fault: readOnly(nullable(written<ServerFault>())),
     created_at: readOnly(text(32)),
     updated_at: readOnly(text(32)),

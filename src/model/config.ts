@@ -146,6 +146,10 @@ function checkRanges(config: Config): void {
   for (const [physnet, mtu] of physnetMap('physical_network_mtus', config.physical_network_mtus)) {
     if (!/^[0-9]{2,5}$/.test(mtu)) throw new Error(`config: physical_network_mtus: '${physnet}:${mtu}' has no number after the colon`);
   }
+  if (config.nova_metadata_host !== null) {
+    if (config.metadata_proxy_shared_secret === '') throw new Error('config: metadata_proxy_shared_secret: it is empty, and nova_metadata_host must know the same');
+    if (config.metadata_tokens === 'required') throw new Error("config: metadata_tokens: 'required' is not for nova_metadata_host: Nova gives no tokens");
+  }
   for (const type of config.tenant_network_types) {
     if (!config.type_drivers.includes(type)) throw new Error(`config: tenant_network_types: '${type}' is not among type_drivers`);
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hostnameOf, type Server } from './compute.ts';
-import { configDrive, metaData, networkData } from './metadata-tree.ts';
+import { configDrive, metaData, networkData, OPENSTACK_VERSIONS, openstackFiles, type OpenstackVersion } from './metadata-tree.ts';
 import type { Subnet } from './networks.ts';
 
 const server = {
@@ -27,7 +27,7 @@ test('N-MD-17: meta_data.json has Nova\'s keys, and the same random seed at each
   assert.deepEqual(rest, {
     uuid: 's', public_keys: { k: 'ssh-ed25519 AAAA me' }, keys: [{ name: 'k', type: 'ssh', data: 'ssh-ed25519 AAAA me' }], hostname: 'my-web-1-example.novalocal',
     name: 'My Web_1.example', launch_index: 0, availability_zone: 'nova', project_id: 'p',
-    devices: [{ type: 'nic', bus: 'none', address: 'none', mac: 'fa:16:3e:00:00:01', tags: ['blue'] }],
+    devices: [{ vf_trusted: false, type: 'nic', bus: 'none', address: 'none', mac: 'fa:16:3e:00:00:01', tags: ['blue'] }], dedicated_cpus: [],
   });
   assert.equal(Buffer.from(random_seed as string, 'base64').length, 512);
   assert.equal(metaData(source)['random_seed'], random_seed);
@@ -58,9 +58,21 @@ test('N-MD-18: network_data.json has a link per NIC and a network per address, a
 
 test('N-MD-3, N-MD-20: user data is on the config drive byte for byte, or not at all', () => {
   const drive = configDrive(source);
-  assert.deepEqual(Object.keys(drive), ['openstack/latest/meta_data.json', 'openstack/latest/network_data.json', 'openstack/latest/user_data', 'openstack/latest/vendor_data.json']);
+  assert.deepEqual(Object.keys(drive).map((path) => path.replace('openstack/latest/', '')), ['meta_data.json', 'user_data', 'vendor_data.json', 'network_data.json', 'vendor_data2.json']);
   assert.deepEqual(drive['openstack/latest/user_data'], Buffer.from('#!/bin/sh\n\xff', 'latin1'));
   assert.equal('openstack/latest/user_data' in configDrive({ ...source, server: { ...server, user_data: null } }), false);
+});
+
+test('N-MD-17: an older version has the files and keys of its day', () => {
+  const first = ['uuid', 'public_keys', 'keys', 'hostname', 'name', 'launch_index', 'availability_zone'];
+  const keysOf = (version: OpenstackVersion) => Object.keys(metaData(source, version));
+  assert.deepEqual(keysOf('2012-08-10'), first);
+  assert.deepEqual(keysOf('2013-04-04'), [...first, 'random_seed']);
+  assert.deepEqual(keysOf('2015-10-15'), [...first, 'random_seed', 'project_id']);
+  assert.deepEqual(keysOf('2017-02-22'), [...first, 'random_seed', 'project_id', 'devices']);
+  assert.deepEqual(keysOf('2020-10-14'), Object.keys(metaData(source)));
+  assert.deepEqual(metaData(source, '2016-06-30')['devices'], [{ type: 'nic', bus: 'none', address: 'none', mac: 'fa:16:3e:00:00:01', tags: ['blue'] }]);
+  assert.deepEqual(OPENSTACK_VERSIONS.map((version) => openstackFiles(source, version).size), [2, 2, 3, 4, 4, 5, 5, 5, 5, 5]);
 });
 
 test('a host name is a DNS label, whatever the server is called', () => {

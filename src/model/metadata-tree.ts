@@ -1,12 +1,19 @@
 /**
- * The `openstack/latest` tree that tells an instance who it is (N-MD-17, N-MD-18): the same bytes on the config drive
- * and from the metadata service.
+ * The `openstack` tree that tells an instance who it is (N-MD-17, N-MD-18): the same bytes on the config drive and from
+ * the metadata service, which has the older versions too.
  */
 import { createHash } from 'node:crypto';
 import { parseCidr } from '#net/cidr.ts';
 import { formatIp, IP_BITS } from '#net/ip.ts';
 import type { Server } from './compute.ts';
 import type { FixedIp, Network, Port, Subnet } from './networks.ts';
+
+/** Versions of the tree, oldest first (nova/api/metadata/base.py); `latest` is the last. */
+export const OPENSTACK_VERSIONS = [
+  '2012-08-10', '2013-04-04', '2013-10-17', '2015-10-15', '2016-06-30', '2016-10-06', '2017-02-22', '2018-08-27', '2020-10-14', '2025-04-04',
+] as const;
+export type OpenstackVersion = (typeof OPENSTACK_VERSIONS)[number];
+const LATEST: OpenstackVersion = '2025-04-04';
 
 /** Nova's `dhcp_domain`: what a guest appends to its host name. */
 const DHCP_DOMAIN = 'novalocal';
@@ -23,17 +30,23 @@ export interface MetadataSource {
 
 /** The config drive of a server: path below its root to content. */
 export function configDrive(source: MetadataSource): Record<string, Buffer> {
+  return Object.fromEntries([...openstackFiles(source)].map(([name, content]) => [`openstack/latest/${name}`, content]));
+}
+
+/** The files of one version, by name. Versions are dates, so they compare as text. */
+export function openstackFiles(source: MetadataSource, version: OpenstackVersion = LATEST): Map<string, Buffer> {
   const { user_data } = source.server;
-  return {
-    'openstack/latest/meta_data.json': json(metaData(source)),
-    'openstack/latest/network_data.json': json(networkData(source)),
-    ...(user_data === null ? {} : { 'openstack/latest/user_data': Buffer.from(user_data, 'base64') }),
-    'openstack/latest/vendor_data.json': json({}),
-  };
+  const files = new Map([['meta_data.json', json(metaData(source, version))]]);
+  if (user_data !== null) files.set('user_data', Buffer.from(user_data, 'base64'));
+  // Nobody has vendor data here: Nova's words for none.
+  if (version >= '2013-10-17') files.set('vendor_data.json', json({}));
+  if (version >= '2015-10-15') files.set('network_data.json', json(networkData(source)));
+  if (version >= '2016-10-06') files.set('vendor_data2.json', json({ static: {} }));
+  return files;
 }
 
 /** `meta_data.json`; like Nova's it has no `public_keys` and `keys` without a key, and no `meta` without metadata. */
-export function metaData({ server, ports }: Pick<MetadataSource, 'server' | 'ports'>): Record<string, unknown> {
+export function metaData({ server, ports }: Pick<MetadataSource, 'server' | 'ports'>, version: OpenstackVersion = LATEST): Record<string, unknown> {
   const { key_name, key_data } = server;
   return {
     uuid: server.id,
@@ -42,16 +55,28 @@ export function metaData({ server, ports }: Pick<MetadataSource, 'server' | 'por
       public_keys: { [key_name]: key_data },
       keys: [{ name: key_name, type: 'ssh', data: key_data }],
     } : {}),
-    hostname: `${server.hostname}.${DHCP_DOMAIN}`,
+    hostname: guestHostname(server),
     name: server.name,
     launch_index: server.launch_index,
     availability_zone: server.availability_zone,
-    random_seed: randomSeed(server.seed),
-    project_id: server.project_id,
-    devices: server.ports.filter(({ tag }) => tag !== undefined).map(({ port_id, tag }) => ({
-      type: 'nic', bus: 'none', address: 'none', mac: ports.find(({ id }) => id === port_id)?.mac_address ?? '', tags: [tag],
-    })),
+    ...(version >= '2013-04-04' ? { random_seed: randomSeed(server.seed) } : {}),
+    ...(version >= '2015-10-15' ? { project_id: server.project_id } : {}),
+    ...(version >= '2016-06-30' ? { devices: devices(server, ports, version) } : {}),
+    ...(version >= '2020-10-14' ? { dedicated_cpus: [] } : {}),
   };
+}
+
+/** The name that a guest gives itself. */
+export function guestHostname(server: Pick<Server, 'hostname'>): string {
+  return `${server.hostname}.${DHCP_DOMAIN}`;
+}
+
+/** The NICs that their owner has named. */
+function devices(server: Server, ports: MetadataSource['ports'], version: OpenstackVersion): Record<string, unknown>[] {
+  return server.ports.filter(({ tag }) => tag !== undefined).map(({ port_id, tag }) => ({
+    ...(version >= '2018-08-27' ? { vf_trusted: false } : {}),
+    type: 'nic', bus: 'none', address: 'none', mac: ports.find(({ id }) => id === port_id)?.mac_address ?? '', tags: [tag],
+  }));
 }
 
 /** `network_data.json`: one link per NIC, one network per address of it, and all name servers. */

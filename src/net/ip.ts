@@ -98,3 +98,10 @@ export function eui64(prefix: Ip, mac: string): Ip {
   const id = [bytes[0]! ^ 2n, bytes[1]!, bytes[2]!, 0xffn, 0xfen, bytes[3]!, bytes[4]!, bytes[5]!];
   return { version: 6, value: (prefix.value >> 64n << 64n) | id.reduce((value, byte) => (value << 8n) | byte, 0n) };
 }
+
+/** The MAC that an address was made of by `eui64`; `undefined` for any other. */
+export function macOfEui64({ version, value }: Ip): string | undefined {
+  if (version !== 6 || ((value >> 24n) & 0xffffn) !== 0xfffen) return undefined;
+  const mac = (((value >> 40n) & 0xffffffn) << 24n | (value & 0xffffffn)) ^ (2n << 40n);
+  return mac.toString(16).padStart(12, '0').match(/../g)!.join(':');
+}

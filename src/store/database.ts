@@ -87,6 +87,12 @@ export interface TokenKeyRow {
   created_at: string;
 }
 
+/** What the controllers of a store made for themselves and must not differ in. */
+export interface SecretRow {
+  name: string;
+  secret: string;
+}
+
 export interface RevokedTokenRow {
   audit_id: string;
   /** Seconds since 1970: the row is of no use after it. */
@@ -121,5 +127,6 @@ export interface Database {
   identity_secrets: IdentitySecretRow;
   token_keys: TokenKeyRow;
   revoked_tokens: RevokedTokenRow;
+  secrets: SecretRow;
   [table: string]: Row;
 }

@@ -54,6 +54,7 @@ const SUPPORT: readonly TableSpec[] = [
   { name: 'identity_secrets', columns: { owner_id: 'text', secret_hash: 'text', generation: 'integer' }, primary: ['owner_id'] },
   { name: 'token_keys', columns: { id: 'text', secret: 'text', created_at: 'text' }, primary: ['id'] },
   { name: 'revoked_tokens', columns: { audit_id: 'text', expires_at: 'integer' }, primary: ['audit_id'], indexes: [['expires_at']] },
+  { name: 'secrets', columns: { name: 'text', secret: 'text' }, primary: ['name'] },
   { name: 'network_dhcp_bindings', columns: { network_id: 'text', host: 'text', port_id: 'text' }, primary: ['network_id', 'host'], indexes: [['host'], ['port_id']] },
   { name: 'router_bindings', columns: { router_id: 'text', host: 'text' }, primary: ['router_id', 'host'], indexes: [['host']] },
 ];

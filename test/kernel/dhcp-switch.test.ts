@@ -7,6 +7,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DhcpManager } from '#agent/dhcp-manager.ts';
+import { MetadataProxies } from '#agent/metadata-proxies.ts';
 import { Client, host, makeBridge, server, sh, subnet } from './dhcp-lab.ts';
 import { insideSimulatedHost } from './simulated-host.ts';
 
@@ -39,7 +40,7 @@ if (await insideSimulatedHost(import.meta.filename)) {
       unplug: async (device: string): Promise<void> => void (await sh('ovs-vsctl --timeout=20 --if-exists del-port "$1"', device)),
     };
     const plans: string[] = [];
-    const manager = new DhcpManager({ stateDir: dir, plugger, onPlan: (_, lines) => plans.push(...lines) });
+    const manager = new DhcpManager({ stateDir: dir, plugger, proxies: new MetadataProxies({ root: `${dir}/metadata`, socket: '/run/metadata_proxy' }), onPlan: (_, lines) => plans.push(...lines) });
     manager.update([
       server(NETWORK, SERVER_PORT, ['172.16.0.2/24'], [subnet('s4', '172.16.0.0/24')]),
       host(NETWORK, 'p1', 'fa:16:3e:00:00:11', [['s4', '172.16.0.11']]),

@@ -5,6 +5,7 @@ import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DhcpManager } from '#agent/dhcp-manager.ts';
+import { MetadataProxies } from '#agent/metadata-proxies.ts';
 import type { Item } from '#hoststate/host-state.ts';
 import { BridgePlugger, Client, host, makeBridge, server, sh, subnet } from './dhcp-lab.ts';
 import { insideSimulatedHost } from './simulated-host.ts';
@@ -26,7 +27,10 @@ if (await insideSimulatedHost(import.meta.filename)) {
   const folder = `${stateDir}/dhcp/${NETWORK}`;
   const plugger = new BridgePlugger((portId) => (portId === OTHER_PORT ? 'br-b' : 'br-a'));
   const plans: string[] = [];
-  const newManager = (): DhcpManager => new DhcpManager({ stateDir, plugger, onPlan: (_, lines) => plans.push(...lines) });
+  const newManager = (): DhcpManager => new DhcpManager({
+    stateDir, plugger, onPlan: (_, lines) => plans.push(...lines),
+    proxies: new MetadataProxies({ root: `${stateDir}/metadata`, socket: '/run/metadata_proxy', onPlan: (_, lines) => plans.push(...lines) }),
+  });
   const pidOf = async (networkId: string): Promise<number> => Number(await readFile(`${stateDir}/dhcp/${networkId}/pid`, 'utf8'));
   const failures = (reports: readonly { ok: boolean }[]): unknown[] => reports.filter((report) => !report.ok);
 

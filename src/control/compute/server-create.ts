@@ -104,7 +104,7 @@ async function create(tx: Tx, context: Context, network: NetworkCommands, reques
       host: chosen?.[index]!.host ?? null, availability_zone: chosen?.[index]!.zone ?? placement.zone, image_id: image.id, ...sizes(flavor),
       key_name: key?.name ?? null, key_data: key?.public_key ?? null, user_data: request.userData, metadata: request.metadata, tags: [],
       config_drive: request.configDrive, locked: false, ports: [], access_ip_v4: request.accessIps[0], access_ip_v6: request.accessIps[1], reservation_id,
-      launch_index: index, seed: randomBytes(32).toString('hex'), created_at: tx.now, updated_at: tx.now, launched_at: null,
+      launch_index: index, seed: randomBytes(32).toString('hex'), password: null, created_at: tx.now, updated_at: tx.now, launched_at: null,
     };
   });
   const wired = chosen ? await wire(tx, context, network, created, nics, groups) : created;

@@ -10,6 +10,7 @@ import { negotiate } from './microversion.ts';
 import { actionRoutes } from './server-actions.ts';
 import { interfaceRoutes } from './server-interfaces.ts';
 import { metadataRoutes } from './server-metadata.ts';
+import { passwordRoutes } from './server-password.ts';
 import { serverRoutes } from './server-routes.ts';
 import { versionRoutes } from './versions.ts';
 
@@ -33,7 +34,7 @@ export function computeService(deps: Deps): Service {
           // No id or name holds a NUL, and PostgreSQL would refuse it as an error of ours.
           if (request.url.includes('%00')) throw new ApiError('badRequest', { reason: 'The URL holds a NUL character.' });
         });
-        for (const routes of [flavorRoutes, keypairRoutes, serverRoutes, actionRoutes, interfaceRoutes, metadataRoutes, hostRoutes, limitRoutes]) routes(api, deps);
+        for (const routes of [flavorRoutes, keypairRoutes, serverRoutes, actionRoutes, interfaceRoutes, metadataRoutes, passwordRoutes, hostRoutes, limitRoutes]) routes(api, deps);
       }, { prefix: '/v2.1' });
     },
   };

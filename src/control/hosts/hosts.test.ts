@@ -8,7 +8,7 @@ import { eachStore } from '#testkit/stores.ts';
 import { heartbeat } from '../network/agents.ts';
 import { createPorts } from '../network/port-create.ts';
 import { deletePorts } from '../network/port-update.ts';
-import { Hosts } from './hosts.ts';
+import { Hosts, type HostsOptions } from './hosts.ts';
 import type { Session } from './session.ts';
 
 const context = contextOf('demo', { admin: true });
@@ -54,9 +54,9 @@ class Agent {
   }
 }
 
-async function controller(store: Store): Promise<Hosts> {
+async function controller(store: Store, metadataInstance: HostsOptions['metadataInstance'] = async () => null): Promise<Hosts> {
   const hosts = new Hosts({
-    store, config, publicEndpoint: 'http://cloud.test', log: jsonLog('test', () => {}),
+    store, config, metadataInstance, publicEndpoint: 'http://cloud.test', log: jsonLog('test', () => {}),
     reports: {
       heartbeat: (tx, hello, started) => heartbeat(tx, hello.host, [{ agent_type: 'Open vSwitch agent', configurations: { ...hello.configurations }, started }]),
       joined: async () => {}, portStatus: async () => {}, instance: async () => {}, objectStatus: async () => {}, localVlanFree: async () => {},
@@ -168,5 +168,25 @@ eachStore('an agent of another protocol version is refused with a reason', async
   assert.equal(agent.session, undefined);
   assert.match(JSON.stringify(agent.messages), /refused.*install the same version on both/);
   assert.ok(agent.closed);
+  await hosts.stop();
+});
+
+eachStore('N-MD-7: a host that asks is told, by its own name, while its other words go on', async (store) => {
+  const asked: unknown[] = [];
+  const hosts = await controller(store, async (world, host, question) => {
+    asked.push([world === hosts.compiler.world, host, question]);
+    if (question.address === 'broken') throw new Error('disk full');
+    return question.address === '10.0.0.5' ? { instance_id: 'vm', project_id: 'demo', signature: 'ab' } : null;
+  });
+  const agent = new Agent('h1');
+  await agent.join(hosts);
+  for (const [id, address] of ['10.0.0.5', '10.0.0.6', 'broken'].entries()) {
+    await hosts.receive(agent.session!, { type: 'ask', id, method: 'metadata_instance', params: { network_id: 'n', address } });
+  }
+  while (agent.messages.filter(({ type }) => type === 'told').length < 3) await new Promise((resume) => setTimeout(resume, 5));
+  assert.deepEqual(agent.messages.slice(-3), [
+    { type: 'told', id: 0, result: { instance_id: 'vm', project_id: 'demo', signature: 'ab' } }, { type: 'told', id: 1, result: null }, { type: 'told', id: 2, error: 'the controller cannot read its store' },
+  ]);
+  assert.deepEqual(asked[0], [true, 'h1', { network_id: 'n', address: '10.0.0.5' }]);
   await hosts.stop();
 });

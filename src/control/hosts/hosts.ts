@@ -3,9 +3,10 @@
  * agents' acks and reports into port, server and agent status. One change at a time, in commit order.
  */
 import { Compiler } from '#compile/compiler.ts';
+import type { World } from '#compile/world.ts';
 import type { Delta } from '#hoststate/host-state.ts';
 import type { Config } from '#model/config.ts';
-import { type AgentMessage, type Hello, type InstanceReport, type ItemReport, PROTOCOL_VERSION, type Watermark as AgentWatermark } from '#protocol/messages.ts';
+import { type AgentMessage, type Hello, type InstanceReport, type ItemReport, type MetadataAnswer, type MetadataQuestion, PROTOCOL_VERSION, type Watermark as AgentWatermark } from '#protocol/messages.ts';
 import type { Status } from '#protocol/status.ts';
 import type { Store, Tx, Watermark } from '#store/store.ts';
 import type { Log } from '../http/log.ts';
@@ -33,6 +34,8 @@ export interface HostsOptions {
   readonly store: Store;
   readonly config: Config;
   readonly reports: HostReports;
+  /** Answers a host's metadata proxy; null for what the host must not know. */
+  readonly metadataInstance: (world: World, host: string, question: MetadataQuestion) => Promise<MetadataAnswer>;
   readonly log: Log;
   readonly publicEndpoint: string;
 }
@@ -154,7 +157,18 @@ export class Hosts {
         }
         return;
       case 'answer': return session.answered(message);
+      // Not waited for: the host's other words are not about it.
+      case 'ask': return void this.#tell(session, message);
       case 'hello':
+    }
+  }
+
+  async #tell(session: Session, { id, params }: Extract<AgentMessage, { type: 'ask' }>): Promise<void> {
+    try {
+      session.tell(id, { result: await this.#options.metadataInstance(this.compiler.world, session.host, params) });
+    } catch (error) {
+      this.#options.log.error('a question of a host cannot be answered', { host: session.host, error: String((error as Error).stack) });
+      session.tell(id, { error: 'the controller cannot read its store' });
     }
   }
 

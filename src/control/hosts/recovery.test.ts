@@ -22,7 +22,7 @@ const context = contextOf('demo', { admin: true });
 
 async function controller(store: Store, given: Partial<HostReports> = {}): Promise<Hosts> {
   const hosts = new Hosts({
-    store, config, publicEndpoint: 'http://cloud.test', log: { info() {}, warning() {}, error() {} },
+    store, config, metadataInstance: async () => null, publicEndpoint: 'http://cloud.test', log: { info() {}, warning() {}, error() {} },
     reports: {
       heartbeat: (tx, hello, started) => heartbeat(tx, hello.host, [{ agent_type: 'Open vSwitch agent', configurations: { ...hello.configurations }, started }]),
       joined: async () => {}, instance: async () => {},

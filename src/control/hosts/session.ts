@@ -1,6 +1,6 @@
 /** One agent's connection: what it was sent, what it acknowledged, what it says of its objects. */
 import type { Delta } from '#hoststate/host-state.ts';
-import type { AgentMessage, ControllerMessage, Hello, Watermark } from '#protocol/messages.ts';
+import type { AgentMessage, ControllerMessage, Hello, MetadataAnswer, Watermark } from '#protocol/messages.ts';
 import type { Item } from '#hoststate/host-state.ts';
 
 /** What a session needs of a WebSocket. */
@@ -64,6 +64,11 @@ export class Session {
 
   answered(message: Extract<AgentMessage, { type: 'answer' }>): void {
     this.#settle(message.id, (call) => (message.error === undefined ? call.resolve(message.result) : call.reject(new Error(message.error))));
+  }
+
+  /** Answers a question of the host. */
+  tell(id: number, answer: { readonly result: MetadataAnswer } | { readonly error: string }): void {
+    this.#send({ type: 'told', id, ...answer });
   }
 
   close(): void {

@@ -1,22 +1,23 @@
-/**
- * Reads and changes the dnsmasq of a network: files, process, leases. Files are small and in the page cache: read and written at once,
- * which takes a fifth of what a dozen turns of the thread pool take on a busy host.
- */
+/** Reads and changes the dnsmasq of a network: files, process, leases. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, linkSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandError, command, inNamespace } from '#agent/drivers/command.ts';
+import { readText, replaceFile } from '#agent/drivers/daemon/files.ts';
+import { isElsewhere, type OwnedProcess, readProcess, runningProcesses } from '#agent/drivers/daemon/owned.ts';
+import { stopProcess } from '#agent/drivers/daemon/stop.ts';
 import { type DesiredDnsmasq, READ_FILES, type ReadFiles } from './desired.ts';
-import { type DnsmasqProcess, readProcess } from './owned.ts';
 import { type Lease, type LeaseTable, parseLeases, withoutLeases } from './parse.ts';
 import type { DnsmasqPlan, FoundDnsmasq } from './plan.ts';
 
+/** The program's name. */
+export const DNSMASQ = 'dnsmasq';
 /** The hosts file as it was before a change: there while one is under way, so that an agent that died in it leaves a trace. */
 const UNFINISHED = 'host.before';
 const POLL = 2;
-/** Milliseconds for a process to end by SIGTERM, and for a release to reach the lease file. */
+/** Milliseconds for a release to reach the lease file. */
 const PATIENCE = 1_000;
 /** Milliseconds without a change after which a file is whole. */
 const SETTLED = 20;
@@ -29,27 +30,14 @@ const MOST_RELEASES = 16;
  */
 export async function readDnsmasq(folder: string, namespace: string, pids: readonly number[]): Promise<FoundDnsmasq> {
   const files = Object.fromEntries(READ_FILES.map((name) => [name, readText(join(folder, name))])) as Partial<ReadFiles>;
-  const [serving, ...others] = runningProcesses(folder, pids);
-  for (const other of others) await stopProcess(other.pid, folder);
+  const [serving, ...others] = runningProcesses(DNSMASQ, folder, pids);
+  for (const other of others) await stopProcess(DNSMASQ, other.pid, folder);
   return {
     process: serving ? { ...serving, elsewhere: isElsewhere(serving.pid, namespace) } : null,
     files,
     unfinished: readText(join(folder, UNFINISHED)),
     leases: await readLeases(folder),
   };
-}
-
-/** Which of `pids`, and of what the pid file says before them, are dnsmasq processes of `folder`. */
-export function runningProcesses(folder: string, pids: readonly number[]): DnsmasqProcess[] {
-  const recorded = Number(readText(join(folder, 'pid')));
-  const candidates = [...new Set([...(recorded > 0 ? [recorded] : []), ...pids])];
-  return candidates.flatMap((pid) => readProcess(pid, folder) ?? []);
-}
-
-/** True when a process is not in the namespace that bears this name now: a namespace lives on without its name. */
-function isElsewhere(pid: number, namespace: string): boolean {
-  const [own, named] = [statSync(`/proc/${pid}/ns/net`), statSync(`/run/netns/${namespace}`)];
-  return own.ino !== named.ino || own.dev !== named.dev;
 }
 
 /**
@@ -72,7 +60,7 @@ export async function readLeases(folder: string): Promise<LeaseTable> {
  * Carries out `plan`; resolves with the process that serves afterwards. A change counts as finished when dnsmasq has been told and holds
  * no stale lease any more. Throws when dnsmasq does not start.
  */
-export async function applyDnsmasq(desired: DesiredDnsmasq, plan: DnsmasqPlan, found: FoundDnsmasq, namespace: string, device: string): Promise<DnsmasqProcess> {
+export async function applyDnsmasq(desired: DesiredDnsmasq, plan: DnsmasqPlan, found: FoundDnsmasq, namespace: string, device: string): Promise<OwnedProcess> {
   const { folder } = desired;
   if (plan.action === 'start') {
     mkdirSync(folder, { recursive: true });
@@ -81,7 +69,7 @@ export async function applyDnsmasq(desired: DesiredDnsmasq, plan: DnsmasqPlan, f
   if (plan.action !== 'none') markUnfinished(folder);
   for (const name of plan.write) replaceFile(join(folder, name), desired.files[name]);
 
-  let serving: DnsmasqProcess | null = found.process;
+  let serving: OwnedProcess | null = found.process;
   if (plan.action === 'reload') process.kill(serving!.pid, 'SIGHUP');
   if (serving && (plan.action === 'none' || plan.action === 'reload')) {
     const kept = await releaseLeases(folder, namespace, device, plan.stale, found.leases.serverDuid);
@@ -91,23 +79,10 @@ export async function applyDnsmasq(desired: DesiredDnsmasq, plan: DnsmasqPlan, f
   return serving;
 }
 
-/** Ends a process of `folder` and waits until it is gone. */
-export async function stopProcess(pid: number, folder: string): Promise<void> {
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    try {
-      if (readProcess(pid, folder)) process.kill(pid, signal);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
-    for (const end = Date.now() + PATIENCE; Date.now() < end; await sleep(POLL)) if (!readProcess(pid, folder)) return;
-  }
-  throw new Error(`dnsmasq (pid ${pid}) does not end`);
-}
-
 /** Why dnsmasq does not take a line of its options file; `undefined` when it does. */
 export async function optionRefusal(line: string): Promise<string | undefined> {
   try {
-    await command('dnsmasq', ['--test', '--conf-file=-'], `dhcp-option=${line}\n`);
+    await command(DNSMASQ, ['--test', '--conf-file=-'], `dhcp-option=${line}\n`);
     return undefined;
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
@@ -124,16 +99,16 @@ export function userFor(folder: string): string | undefined {
   return undefined;
 }
 
-async function restart(desired: DesiredDnsmasq, old: DnsmasqProcess | null, stale: readonly Lease[], namespace: string): Promise<DnsmasqProcess> {
+async function restart(desired: DesiredDnsmasq, old: OwnedProcess | null, stale: readonly Lease[], namespace: string): Promise<OwnedProcess> {
   const { folder } = desired;
-  if (old) await stopProcess(old.pid, folder);
+  if (old) await stopProcess(DNSMASQ, old.pid, folder);
   const leases = join(folder, 'leases');
   const text = stale.length > 0 ? readText(leases) : undefined;
   if (text !== undefined) replaceFile(leases, withoutLeases(text, stale));
   // Returns when the server listens: only then does its first process end.
-  await inNamespace(namespace, 'dnsmasq', desired.args);
+  await inNamespace(namespace, DNSMASQ, desired.args);
   const pid = Number(readText(join(folder, 'pid')));
-  const started = readProcess(pid, folder);
+  const started = readProcess(DNSMASQ, pid, folder);
   if (!started) throw new Error(`dnsmasq ended at once after its start; see the system's log`);
   return started;
 }
@@ -191,21 +166,5 @@ function markUnfinished(folder: string): void {
   } catch (error) {
     // No hosts file yet, or the change before was not finished either: its beginning counts.
     if (!['ENOENT', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-  }
-}
-
-/** At once: dnsmasq never reads half a file. Readable for all, because dnsmasq is not root when it reads again. */
-function replaceFile(file: string, text: string): void {
-  writeFileSync(`${file}.new`, text);
-  chmodSync(`${file}.new`, 0o644);
-  renameSync(`${file}.new`, file);
-}
-
-function readText(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
   }
 }

@@ -1,4 +1,5 @@
 /** The difference between the dnsmasq that shall serve a network and what runs and stands in its folder. Pure. */
+import { sameArgs } from '#agent/drivers/daemon/plan.ts';
 import { type DesiredDnsmasq, READ_FILES, type ReadFiles } from './desired.ts';
 import { type Lease, type LeaseTable, parseBindings } from './parse.ts';
 
@@ -42,10 +43,6 @@ function staleLeases(desired: DesiredDnsmasq, found: FoundDnsmasq): Lease[] {
     const had = before.get(lease.ip);
     return had !== undefined && had !== mac;
   });
-}
-
-function sameArgs(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((arg, index) => arg === b[index]);
 }
 
 /** The plan as an operator would say it; no lines when nothing is to be done. */
