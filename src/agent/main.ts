@@ -13,6 +13,7 @@ import { HOST_ROLES } from '#protocol/messages.ts';
 import { parseIp } from '#net/ip.ts';
 import { loadConfig, physnetMap } from '#model/config.ts';
 import { Vswitch } from '#openflow/vswitch.ts';
+import { Advertisers } from './advertisers.ts';
 import { Agent } from './agent.ts';
 import { DhcpManager } from './dhcp-manager.ts';
 import { flushZones } from './drivers/conntrack/apply.ts';
@@ -50,7 +51,8 @@ const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wa
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
 const proxies = new MetadataProxies({ root: join(state, 'metadata'), socket: METADATA_PROXY_SOCKET, onPlan: (namespace, lines) => plan(`metadata ${namespace}`, lines) });
 const dhcp = new DhcpManager({ stateDir: state, plugger, proxies, wake, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
-const routing = new RouterManager({ plugger, wake, onPlan: (routerId, lines) => plan(`router ${routerId}`, lines) });
+const advertisers = new Advertisers({ root: join(state, 'radvd'), intervals: { min: config.min_rtr_adv_interval, max: config.max_rtr_adv_interval }, onPlan: (namespace, lines) => plan(`radvd ${namespace}`, lines) });
+const routing = new RouterManager({ plugger, proxies, advertisers, wake, onPlan: (routerId, lines) => plan(`router ${routerId}`, lines) });
 const containers = new ContainerDriver({ stateDir: join(state, 'instances'), layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });
 
 const agent = new Agent({

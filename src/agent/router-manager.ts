@@ -3,13 +3,11 @@ import { type Item, keyOf } from '#hoststate/host-state.ts';
 import type { ItemReport } from '#protocol/messages.ts';
 import { readNamespaceNames } from '#agent/drivers/netns/parse.ts';
 import { routerOfNamespace } from '#agent/drivers/netns/owned.ts';
-import type { Plugger } from './drivers/ovs/plugger.ts';
 import type { Manager } from './manager.ts';
 import { OwnerQueue } from './owner-queue.ts';
-import { RouterNetwork } from './router-network.ts';
+import { type RouterHost, RouterNetwork } from './router-network.ts';
 
-export interface RouterManagerOptions {
-  readonly plugger: Plugger;
+export interface RouterManagerOptions extends RouterHost {
   /** Hears every plan that is not empty, as the lines an operator would type, before it is carried out. */
   readonly onPlan?: (routerId: string, lines: readonly string[]) => void;
   /** Asks for an `apply`, to try again what failed. */
@@ -107,7 +105,9 @@ export class RouterManager implements Manager {
   }
 
   async #sweep(): Promise<void> {
-    for (const routerId of (await readNamespaceNames()).flatMap((name) => routerOfNamespace(name) ?? [])) {
+    const { proxies, advertisers } = this.#options;
+    const names = new Set([...(await readNamespaceNames()), ...proxies.namespaces(), ...advertisers.namespaces()]);
+    for (const routerId of [...names].flatMap((name) => routerOfNamespace(name) ?? [])) {
       if (this.#routers.has(routerId)) continue;
       // One that cannot be removed stays for the next agent's sweep; its neighbours go.
       await this.#newRouter(routerId).remove().catch((error: Error) => this.#options.onPlan?.(routerId, [`# leftover stays: ${error.message}`]));
@@ -137,7 +137,7 @@ export class RouterManager implements Manager {
   }
 
   #newRouter(routerId: string): RouterNetwork {
-    return new RouterNetwork(routerId, this.#options.plugger, (lines) => {
+    return new RouterNetwork(routerId, this.#options, (lines) => {
       if (lines.length > 0) this.#options.onPlan?.(routerId, lines);
     });
   }

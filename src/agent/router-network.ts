@@ -19,8 +19,17 @@ import { applyTable, readTable } from '#agent/drivers/nft/apply.ts';
 import { planTable } from '#agent/drivers/nft/plan.ts';
 import { type NftTable, type TableText, textOf } from '#agent/drivers/nft/table.ts';
 import type { Plugger } from '#agent/drivers/ovs/plugger.ts';
+import type { Advertisers } from './advertisers.ts';
+import type { MetadataProxies } from './metadata-proxies.ts';
 import { routerLinks } from './router-links.ts';
 import { routerTable, type RouterView } from './router-table.ts';
+
+/** What of this host a router is made with. */
+export interface RouterHost {
+  readonly plugger: Plugger;
+  readonly proxies: MetadataProxies;
+  readonly advertisers: Advertisers;
+}
 
 /** What is known to be there. */
 interface Mirror {
@@ -37,15 +46,15 @@ export class RouterNetwork {
 
   readonly #routerId: string;
   readonly #namespace: string;
-  readonly #plugger: Plugger;
+  readonly #host: RouterHost;
   readonly #onPlan: (lines: readonly string[]) => void;
   /** Undefined: read everything first. */
   #mirror: Mirror | undefined;
 
-  constructor(routerId: string, plugger: Plugger, onPlan: (lines: readonly string[]) => void) {
+  constructor(routerId: string, host: RouterHost, onPlan: (lines: readonly string[]) => void) {
     this.#routerId = routerId;
     this.#namespace = routerNamespace(routerId);
-    this.#plugger = plugger;
+    this.#host = host;
     this.#onPlan = onPlan;
   }
 
@@ -60,6 +69,8 @@ export class RouterNetwork {
   /** The next `realise` believes nothing. */
   distrust(): void {
     this.#mirror = undefined;
+    this.#host.proxies.distrust(this.#namespace);
+    this.#host.advertisers.distrust(this.#namespace);
   }
 
   /**
@@ -74,6 +85,8 @@ export class RouterNetwork {
     const [links, table] = [routerLinks(view), routerTable(view)];
     try {
       await this.#apply(links, table, view);
+      const lacking = await this.#companions(view);
+      if (lacking.length > 0) reasons.set(keyOf(router), lacking.join('; '));
     } catch (error) {
       this.distrust();
       throw error;
@@ -81,14 +94,15 @@ export class RouterNetwork {
     return reasons;
   }
 
-  /** Removes legs and namespace, whatever of them is there. */
+  /** Removes programs, legs and namespace, whatever of them is there. */
   async remove(): Promise<void> {
     this.distrust();
     const lines: string[] = [];
+    await Promise.all([this.#host.proxies.remove(this.#namespace), this.#host.advertisers.remove(this.#namespace)]);
     const namespace = await readNamespace(this.#namespace);
     if (namespace === 'namespace') {
       for (const device of await readDeviceNames(this.#namespace)) {
-        await this.#plugger.unplug(device);
+        await this.#host.plugger.unplug(device);
         // With the namespace the pair would go too, but only some time later.
         await ipBatch([`link del ${device}`], this.#namespace);
         lines.push(`ip -n ${this.#namespace} link del ${device}`);
@@ -111,16 +125,27 @@ export class RouterNetwork {
       ...cuts.map((line) => `ip netns exec ${this.#namespace} conntrack -D ${line}`),
     ]);
     // A port keeps the device that it once opened: a new one of the same name passes nothing until the old is forgotten (trap 14).
-    for (const device of new Set([...plan.removesDevices, ...plan.creates])) await this.#plugger.unplug(device);
+    for (const device of new Set([...plan.removesDevices, ...plan.creates])) await this.#host.plugger.unplug(device);
     await applyTakes(links, plan);
     await applyTable(this.#namespace, script);
     await cutConnections(this.#namespace, cuts);
     await applyGives(links, plan);
     for (const port of view.ports) {
-      if (fresh || plan.creates.includes(port.device)) await this.#plugger.plug({ device: port.device, port_id: port.port_id, mac_address: port.mac_address });
+      if (fresh || plan.creates.includes(port.device)) await this.#host.plugger.plug({ device: port.device, port_id: port.port_id, mac_address: port.mac_address });
     }
     announce(this.#namespace, plan.announces);
     this.#mirror = { ...asFound(links), table: textOf(table) };
+  }
+
+  /** The programs of the namespace; why one does not run. Packets pass all the same. */
+  async #companions({ router, ports }: RouterView): Promise<string[]> {
+    const { proxies, advertisers } = this.#host;
+    const asked = router.metadata && ports.some((port) => port.role === 'interface');
+    const outcomes = await Promise.allSettled([
+      asked ? proxies.ensure(this.#namespace, { router_id: this.#routerId }) : proxies.remove(this.#namespace),
+      advertisers.ensure(this.#namespace, ports),
+    ]);
+    return outcomes.flatMap((outcome, i) => (outcome.status === 'rejected' ? [`${['metadata is not served', 'no prefix is announced'][i]}: ${(outcome.reason as Error).message}`] : []));
   }
 
   async #read(links: DesiredLinks): Promise<Mirror> {

@@ -32,7 +32,7 @@ export function forwarding(number: number, floating_ip_address: string, external
 /** A namespace with one NIC on a bridge. */
 export async function station(name: string, bridge: string, addresses: string[], gateway?: string): Promise<void> {
   await sh(`ip netns add "$1"
-    ip netns exec "$1" sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0
+    ip netns exec "$1" sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_ra=0
     ip link add "v$1" type veth peer name eth0 netns "$1"
     ip link set "v$1" master "$2" up; ip -n "$1" link set lo up; ip -n "$1" link set eth0 up
     for address in $3; do ip -n "$1" address add $address dev eth0; done

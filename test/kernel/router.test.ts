@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { after, test } from 'node:test';
+import { Advertisers } from '#agent/advertisers.ts';
+import { MetadataProxies } from '#agent/metadata-proxies.ts';
 import { RouterManager } from '#agent/router-manager.ts';
 import type { Item } from '#hoststate/host-state.ts';
 import { keyOf } from '#hoststate/host-state.ts';
@@ -19,8 +22,15 @@ const SCOPE_B = 'bbbbbbbb-0000-4000-8000-000000000000';
 
 function registerTests(): void {
   const plans: string[] = [];
+  const folder = mkdtempSync('/tmp/patchbay-router-');
+  after(() => rmSync(folder, { recursive: true, force: true }));
   const plugger = new BridgePlugger((portId) => BRIDGES[portId]!);
-  const manager = (): RouterManager => new RouterManager({ plugger, onPlan: (_id, lines) => void plans.push(...lines) });
+  const onPlan = (_id: string, lines: readonly string[]): void => void plans.push(...lines);
+  // A socket that nobody listens on: the proxy runs all the same.
+  const manager = (): RouterManager => new RouterManager({
+    plugger, onPlan,
+    proxies: new MetadataProxies({ root: `${folder}/metadata`, socket: '/run/patchbay-test.sock', onPlan }), advertisers: new Advertisers({ root: `${folder}/radvd`, intervals: { min: 3, max: 4 }, onPlan }),
+  });
   let routing = manager();
 
   /** Applies changes and gives the reasons of what failed. */
@@ -125,17 +135,31 @@ function registerTests(): void {
     await apply([], [items[0]!, items[2]!, items[3]!]);
   });
 
-  test('N-L3-21 N-MD-5: 169.254.169.254:80 leads to port 9697 of the router, and nothing else does', async (t) => {
-    await serve(t, NAMESPACE, 9697, 'tcp', 6);
-    assert.match((await ask('vm1', '169.254.169.254', 80)) ?? '', / saw ::ffff:10\.0\.0\.11$/);
-    assert.match((await ask('vm1', 'fe80::a9fe:a9fe%eth0', 80)) ?? '', / saw fe80::/);
-    assert.equal(await ask('vm1', '10.0.0.1', 9697), undefined);
-    assert.equal(await ask('outside', '172.16.0.5', 9697), undefined);
+  test('N-L3-21 N-MD-5: 169.254.169.254:80 leads to port 9697 of the router, and nothing else does', async () => {
+    const status = async (address: string, from = 'vm1'): Promise<string> => sh(`ip netns exec ${from} curl -s -g -m 3 -o /dev/null -w '%{http_code}' 'http://${address}/' || true`);
+    assert.equal(await status('169.254.169.254'), '503', 'the proxy answers that nobody is behind it');
+    assert.equal(await status('[fe80::a9fe:a9fe%25eth0]'), '503');
+    assert.equal(await status('10.0.0.1:9697'), '000');
+    assert.equal(await status('172.16.0.5:9697', 'outside'), '000');
     // N-MD-15: without the proxy the router is silent.
     await apply([router({ metadata: false })]);
-    assert.equal(await ask('vm1', '169.254.169.254', 80), undefined);
+    assert.equal(await status('169.254.169.254'), '000');
+    assert.equal((await sh(`ip netns pids ${NAMESPACE}`)).trim(), '');
     await apply([router()]);
-    assert.match((await ask('vm1', '169.254.169.254', 80)) ?? '', / saw ::ffff:10\.0\.0\.11$/);
+    assert.equal(await status('169.254.169.254'), '503');
+  });
+
+  test('IPv6 prefixes are announced while a leg has one with a mode; what changes is said at once', async () => {
+    const announcing = { ...INNER, advertisements: [{ cidr: '2001:db8:1::/64', mode: 'slaac', dns_nameservers: ['2001:db8::53'] }] } as typeof INNER;
+    await sh('ip netns exec vm2 sysctl -qw net.ipv6.conf.eth0.accept_ra=1 net.ipv6.conf.eth0.autoconf=1');
+    await apply([announcing]);
+    for (let i = 0; i < 100 && !(await succeeds("ip -n vm2 -6 address show dev eth0 | grep -q 'inet6 2001:db8:1:'")); i++) await sh('sleep 0.1');
+    assert.match(await sh('ip -n vm2 -6 route show'), /^default via fe80::\S+ dev eth0 proto ra/m);
+    plans.length = 0;
+    await apply([{ ...announcing, advertisements: [{ cidr: '2001:db8:1::/64', mode: 'dhcpv6-stateful', dns_nameservers: [] }] }]);
+    assert.deepEqual(plans, [`write ${folder}/radvd/${NAMESPACE}/config`, 'kill -HUP radvd']);
+    await apply([INNER]);
+    assert.doesNotMatch(await sh(`ps -o args -p "$(ip netns pids ${NAMESPACE} | tr '\\n' ',')" || true`), /radvd/);
   });
 
   test('N-L3-13: one address scope goes through without translation, two meet only outside', async (t) => {

@@ -31,11 +31,20 @@ export function findProcesses(program: string, root: string): Map<string, OwnedP
   return byFolder;
 }
 
-/** Which of `pids`, and of what the pid file says before them, are processes of `folder`. */
+/** Which of `pids`, and of what the pid file says before them, are processes of `folder`; helpers that such a one keeps (radvd's) are not. */
 export function runningProcesses(program: string, folder: string, pids: readonly number[] = []): OwnedProcess[] {
   const recorded = Number(readText(join(folder, 'pid')));
   const candidates = [...new Set([...(recorded > 0 ? [recorded] : []), ...pids])];
-  return candidates.flatMap((pid) => readProcess(program, pid, folder) ?? []);
+  const found = candidates.flatMap((pid) => readProcess(program, pid, folder) ?? []);
+  return found.filter(({ pid }) => !found.some((other) => other.pid === parentOf(pid)));
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    return Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  } catch {
+    return undefined; // gone meanwhile
+  }
 }
 
 /** True when a process is not in the namespace that bears this name now: a namespace lives on without its name. */
