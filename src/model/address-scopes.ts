@@ -1,5 +1,5 @@
 /** Address scopes and subnet pools (extensions address-scope, subnet_allocation, default-subnetpools). */
-import { boolean, cidr, integer, list, nullable, text, uuid } from './kind.ts';
+import { boolean, cidr, filled, integer, ipVersion, list, nullable, text, uuid } from './kind.ts';
 import { type Held, defaulted, defineResource, optional, readOnly, required } from './resource.ts';
 import { identified, standardAttributes, tagged } from './standard.ts';
 
@@ -11,23 +11,25 @@ export const addressScope = defineResource({
     name: defaulted(text(255), ''),
     project_id: optional(text(255), { put: false }),
     shared: defaulted(boolean, false, { writers: 'admin' }),
-    ip_version: required(integer(4, 6), { put: false }),
+    ip_version: required(ipVersion, { put: false }),
   },
 });
 export type AddressScope = Held<typeof addressScope>;
 
-/** Prefixes from which subnets are carved. */
+/** Prefixes from which subnets are carved; what is allocated stands in the subnets alone. */
 export const subnetPool = defineResource({
   collection: 'subnetpools', member: 'subnetpool', noun: 'SubnetPool',
   attributes: {
     ...identified,
-    name: required(text(255)),
-    prefixes: required(list(cidr)),
+    name: required(filled(text(255))),
+    /** Normalised: the fewest prefixes, lowest first. */
+    prefixes: required(list(cidr, { unique: true })),
+    /** How much of the pool one project may take, in /32 of IPv4 and /64 of IPv6; null and 0 are no limit. */
     default_quota: optional(nullable(integer(0))),
-    ip_version: readOnly(integer(4, 6)),
-    default_prefixlen: optional(integer(0, 128)),
-    min_prefixlen: optional(integer(0, 128)),
-    max_prefixlen: optional(integer(0, 128)),
+    ip_version: readOnly(ipVersion),
+    default_prefixlen: optional(integer(0)),
+    min_prefixlen: optional(integer(0)),
+    max_prefixlen: optional(integer(0)),
     is_default: defaulted(boolean, false, { writers: 'admin' }),
     shared: defaulted(boolean, false, { put: false, writers: 'admin' }),
     address_scope_id: optional(nullable(uuid)),

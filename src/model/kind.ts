@@ -41,6 +41,18 @@ export function text(max = 255): Kind<string> {
   };
 }
 
+/** Text with more in it than white space. */
+export function filled(kind: Kind<string>): Kind<string> {
+  return {
+    ...kind,
+    convert(value) {
+      const given = kind.convert(value);
+      if (given.trim() === '') throw new InvalidValue(`'${given}' Blank strings are not permitted`);
+      return given;
+    },
+  };
+}
+
 const TRUE = new Set<unknown>([true, 1, '1', 'true', 'True', 'TRUE', 't', 'yes', 'on']);
 const FALSE = new Set<unknown>([false, 0, '0', 'false', 'False', 'FALSE', 'f', 'no', 'off']);
 
@@ -70,6 +82,17 @@ export function integer(min = 0, max = 2 ** 31 - 1): Kind<number> {
     },
   };
 }
+
+/** 4 or 6. */
+export const ipVersion: Kind<number> = {
+  column: 'integer',
+  schema: () => types().Union([types().Literal(4), types().Literal(6)]),
+  convert(value) {
+    const version = integer().convert(value);
+    if (version !== 4 && version !== 6) throw new InvalidValue(`'${version}' is not in [4, 6]`);
+    return version;
+  },
+};
 
 const UUID = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
 

@@ -1,5 +1,5 @@
 /** Networks, subnets and ports (Networking API v2.0; extensions provider, external-net, net-mtu, port-security, binding, …). */
-import { boolean, cidr, enumeration, integer, ipAddress, json, list, macAddress, nullable, object, text, uuid } from './kind.ts';
+import { boolean, cidr, enumeration, integer, ipAddress, ipVersion, json, type Kind, list, macAddress, nullable, object, text, uuid } from './kind.ts';
 import { type Held, defaulted, defineResource, optional, readOnly, required } from './resource.ts';
 import { identified, standardAttributes, tagged } from './standard.ts';
 
@@ -8,6 +8,10 @@ export type NetworkType = (typeof NETWORK_TYPES)[number];
 
 const adminOnly = { writers: 'admin', readers: 'admin' } as const;
 const hostRoutes = list(object({ destination: cidr, nexthop: ipAddress }, ['destination', 'nexthop']), { unique: true });
+
+/** In place of a pool's id: the prefix comes from a router further up. */
+export const PREFIX_DELEGATION = 'prefix_delegation';
+const subnetPoolId: Kind<string> = { ...uuid, convert: (value) => (value === PREFIX_DELEGATION ? value : uuid.convert(value)) };
 
 export const network = defineResource({
   collection: 'networks', member: 'network', noun: 'Network',
@@ -39,10 +43,10 @@ export const subnet = defineResource({
   attributes: {
     ...identified,
     network_id: required(uuid, { put: false }),
-    ip_version: required(integer(4, 6), { put: false }),
+    ip_version: required(ipVersion, { put: false }),
     cidr: optional(cidr, { put: false }),
-    prefixlen: optional(integer(0, 128), { put: false, stored: false }),
-    subnetpool_id: optional(nullable(text(36)), { put: false }),
+    prefixlen: optional(integer(0), { put: false, stored: false }),
+    subnetpool_id: optional(nullable(subnetPoolId), { put: false }),
     use_default_subnetpool: defaulted(boolean, false, { put: false, stored: false }),
     gateway_ip: optional(nullable(ipAddress)),
     allocation_pools: optional(list(object({ start: ipAddress, end: ipAddress }, ['start', 'end']))),

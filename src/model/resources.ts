@@ -17,7 +17,7 @@ export interface DeclaredResource {
 
 export const RESOURCES: readonly DeclaredResource[] = [
   { resource: network, indexes: [['project_id'], ['name']] },
-  { resource: subnet, indexes: [['network_id'], ['project_id'], ['name']] },
+  { resource: subnet, indexes: [['network_id'], ['project_id'], ['name'], ['subnetpool_id']] },
   { resource: port, unique: [['network_id', 'mac_address']], indexes: [['project_id'], ['device_id'], ['name'], ['binding_host_id']] },
   { resource: router, indexes: [['project_id'], ['name']] },
   { resource: floatingIp, unique: [['floating_network_id', 'floating_ip_address']], indexes: [['project_id'], ['port_id'], ['router_id']] },

@@ -33,18 +33,23 @@ export class RangeSet {
     return this.#ranges.some((r) => r.first <= value && value <= r.last);
   }
 
-  /** The set without the integers of `others`. */
+  /** The set without the integers of `others`, in time that both sets' ranges add up to. */
   without(others: Iterable<Range>): RangeSet {
-    let ranges: Range[] = [...this.#ranges];
-    for (const cut of others) {
-      ranges = ranges.flatMap((r) => {
-        if (cut.last < r.first || cut.first > r.last) return [r];
-        const left = { first: r.first, last: cut.first - 1n };
-        const right = { first: cut.last + 1n, last: r.last };
-        return [left, right].filter((part) => part.first <= part.last);
-      });
+    const cuts = new RangeSet(others).ranges;
+    const rest: Range[] = [];
+    let next = 0;
+    for (const { first, last } of this.#ranges) {
+      let from = first;
+      for (; next < cuts.length && cuts[next]!.first <= last; next++) {
+        const cut = cuts[next]!;
+        if (from < cut.first) rest.push({ first: from, last: cut.first - 1n });
+        if (from <= cut.last) from = cut.last + 1n;
+        // It may reach into the next range too.
+        if (cut.last > last) break;
+      }
+      if (from <= last) rest.push({ first: from, last });
     }
-    return new RangeSet(ranges);
+    return new RangeSet(rest);
   }
 }
 

@@ -26,7 +26,8 @@ export async function openPostgresStore(url: string): Promise<Store> {
     const columns = await sql<{ table_name: string; column_name: string }>`select table_name, column_name from information_schema.columns where table_schema = current_schema()`.execute(tx);
     const present = new Map<string, Set<string>>();
     for (const { table_name, column_name } of columns.rows) present.set(table_name, (present.get(table_name) ?? new Set()).add(column_name));
-    await applySchema(tx, schemaStatements(present, { text: 'text collate "C"', clustered: '' }));
+    const indexes = await sql<{ indexname: string }>`select indexname from pg_indexes where schemaname = current_schema()`.execute(tx);
+    await applySchema(tx, schemaStatements({ columns: present, indexes: new Set(indexes.rows.map(({ indexname }) => indexname)) }, { text: 'text collate "C"', clustered: '' }));
   });
   return new PostgresStore(db, url);
 }

@@ -1,6 +1,6 @@
 /**
- * One schema for both engines. A resource's table follows its definition; a column that a newer definition adds is
- * added to an existing table at start, so upgrades need a migration only where data has to be rewritten.
+ * One schema for both engines. A resource's table follows its definition; a column or an index that a newer definition
+ * adds is added to an existing table at start, so upgrades need a migration only where data has to be rewritten.
  */
 import { sql, type Kysely } from 'kysely';
 import type { Resource } from '#model/resource.ts';
@@ -64,21 +64,29 @@ export function tables(): TableSpec[] {
   return [...SUPPORT.map((table) => ({ ...table, clustered: true })), ...RESOURCES.map(({ resource, unique, indexes }) => resourceTable(resource, { unique, indexes }))];
 }
 
-/** The SQL that brings a database which holds `present` (table → columns) to the schema; empty when it is there already. */
-export function schemaStatements(present: ReadonlyMap<string, ReadonlySet<string>>, dialect: SchemaDialect): string[] {
+/** What a database has already: the columns of each table, and the names of all indexes. */
+export interface PresentSchema {
+  readonly columns: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly indexes: ReadonlySet<string>;
+}
+
+/** The SQL that brings a database which holds `present` to the schema; empty when it is there already. */
+export function schemaStatements(present: PresentSchema, dialect: SchemaDialect): string[] {
   const statements: string[] = [];
   const type = (column: ColumnType) => (column === 'text' ? dialect.text : 'bigint');
   for (const table of tables()) {
-    const known = present.get(table.name);
+    const known = present.columns.get(table.name);
     if (!known) {
       const columns = Object.entries(table.columns).map(([name, column]) => `"${name}" ${type(column)}${table.primary.includes(name) ? ' not null' : ''}`);
       statements.push(`create table "${table.name}" (${columns.join(', ')}, primary key (${quoted(table.primary)}))${table.clustered ? dialect.clustered : ''}`);
       for (const unique of table.unique ?? []) statements.push(`create unique index "${table.name}_${unique.join('_')}_key" on "${table.name}" (${quoted(unique)})`);
-      for (const index of table.indexes ?? []) statements.push(`create index "${table.name}_${index.join('_')}_idx" on "${table.name}" (${quoted(index)})`);
-      continue;
     }
     for (const [name, column] of Object.entries(table.columns)) {
-      if (!known.has(name)) statements.push(`alter table "${table.name}" add column "${name}" ${type(column)}`);
+      if (known && !known.has(name)) statements.push(`alter table "${table.name}" add column "${name}" ${type(column)}`);
+    }
+    for (const index of table.indexes ?? []) {
+      const name = `${table.name}_${index.join('_')}_idx`;
+      if (!present.indexes.has(name)) statements.push(`create index "${name}" on "${table.name}" (${quoted(index)})`);
     }
   }
   return statements;

@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
 import { appendChanges, changesAfter, headOf, mergeChange, type PendingChange, purgeChanges } from './change-log.ts';
 import type { Database } from './database.ts';
-import { applySchema, schemaStatements } from './schema.ts';
+import { applySchema, type PresentSchema, schemaStatements } from './schema.ts';
 import { sqliteDialect } from './sqlite-dialect.ts';
 import type { Feed, Reader, Store, Tx } from './store.ts';
 import { apiTime } from './time.ts';
@@ -24,7 +24,7 @@ export async function openSqliteStore(path: string): Promise<Store> {
   writer.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma cache_size = -16000; pragma temp_store = memory');
   const writerDb = new Kysely<Database>({ dialect: sqliteDialect(writer) });
   writer.exec('begin immediate');
-  await applySchema(writerDb, schemaStatements(presentColumns(writer), { text: 'text', clustered: ' without rowid' }));
+  await applySchema(writerDb, schemaStatements(presentSchema(writer), { text: 'text', clustered: ' without rowid' }));
   writer.exec('commit');
   const readOnly = new DatabaseSync(path, { readOnly: true, timeout: 10_000 });
   return new SqliteStore(writer, writerDb, readOnly);
@@ -138,13 +138,14 @@ class SqliteStore implements Store {
   }
 }
 
-function presentColumns(db: DatabaseSync): Map<string, Set<string>> {
-  const present = new Map<string, Set<string>>();
+function presentSchema(db: DatabaseSync): PresentSchema {
+  const columns = new Map<string, Set<string>>();
   const rows = db.prepare(`select m.name as "table", c.name as "column" from sqlite_master m join pragma_table_info(m.name) c where m.type = 'table'`).all();
   for (const row of rows) {
     const table = String(row['table']);
-    if (!present.has(table)) present.set(table, new Set());
-    present.get(table)!.add(String(row['column']));
+    if (!columns.has(table)) columns.set(table, new Set());
+    columns.get(table)!.add(String(row['column']));
   }
-  return present;
+  const indexes = db.prepare(`select name from sqlite_master where type = 'index'`).all();
+  return { columns, indexes: new Set(indexes.map(({ name }) => String(name))) };
 }

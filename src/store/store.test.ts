@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { sql } from 'kysely';
 import { network } from '#model/networks.ts';
 import { RangeSet } from '#net/range-set.ts';
 import { eachStore } from '#testkit/stores.ts';
@@ -98,4 +99,15 @@ eachStore('two openings of one store see each other: feed in commit order, no nu
   } finally {
     await other.close();
   }
+});
+
+eachStore('columns and indexes that a newer definition has come to an older store when it is opened', async (store, connection) => {
+  const change = (...statements: string[]) => store.write(async (tx) => {
+    for (const statement of statements) await sql.raw(statement).execute(tx.db);
+  });
+  const dropIndex = 'drop index "subnets_subnetpool_id_idx"';
+  await change(dropIndex, 'alter table "subnets" drop column "subnetpool_id"');
+  await assert.rejects(change(dropIndex));
+  await (await openStore(connection)).close();
+  await change(dropIndex, 'select "subnetpool_id" from "subnets"');
 });

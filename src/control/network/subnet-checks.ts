@@ -13,7 +13,6 @@ type Modes = Pick<Subnet, 'ipv6_ra_mode' | 'ipv6_address_mode'>;
 
 /** The network of the given CIDR (host bits cleared), fit for a subnet. */
 export function checkedCidr(text: string, version: number): Cidr {
-  if (version !== 4 && version !== 6) throw new ApiError('HTTPBadRequest', { reason: `Invalid input for ip_version. Reason: '${version}' is not in [4, 6].` });
   const cidr = parseCidr(text)!;
   requireVersion(cidr.version, version, 'cidr', text);
   if (cidr.prefix === 0) throw invalid('0 is not allowed as CIDR prefix length');
