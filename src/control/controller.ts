@@ -21,6 +21,7 @@ import { statusLines } from './http/metrics.ts';
 import { identityService } from './identity/identity-service.ts';
 import { KeystoneAuthenticator } from './identity/keystone-authenticator.ts';
 import { imageService } from './image/service.ts';
+import { addressScopesRule } from './network/address-scopes.ts';
 import { agentsRule, heartbeat } from './network/agents.ts';
 import { setPortStatus } from './network/binding.ts';
 import { freeHostNumber } from './network/host-numbers.ts';
@@ -36,6 +37,7 @@ import { securityGroupRulesRule } from './network/security-group-rules.ts';
 import { securityGroupsRule } from './network/security-groups.ts';
 import { syncSegmentPools } from './network/segments.ts';
 import { networkService } from './network/service.ts';
+import { subnetPoolsRule } from './network/subnet-pools.ts';
 import { subnetsRule } from './network/subnets.ts';
 import { bootstrapTour } from './tour.ts';
 
@@ -80,7 +82,7 @@ export class Controller {
       await forgetPort(tx, gone);
       await ports.delete(tx, context, gone);
     } };
-    const rules = [networks, subnets, serverPorts, securityGroupsRule({ config }), securityGroupRulesRule({ config }), agentsRule({ config })];
+    const rules = [networks, subnets, serverPorts, addressScopesRule(), subnetPoolsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), agentsRule({ config })];
 
     const secret = await metadataSecret(store, config);
     const hosts = new Hosts({

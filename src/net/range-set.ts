@@ -33,6 +33,11 @@ export class RangeSet {
     return this.#ranges.some((r) => r.first <= value && value <= r.last);
   }
 
+  /** True when the sets share an integer. */
+  overlaps(other: RangeSet): boolean {
+    return this.without(other.ranges).size < this.size;
+  }
+
   /** The set without the integers of `others`, in time that both sets' ranges add up to. */
   without(others: Iterable<Range>): RangeSet {
     const cuts = new RangeSet(others).ranges;

@@ -91,6 +91,39 @@ test('N-ML2-17 openstack subnet create, list, show, set, unset, delete', async (
   await openstack(demo, 'network', 'delete', 'net');
 });
 
+test('openstack address scope and subnet pool create, list, show, set, delete; subnets out of a pool', async () => {
+  const { admin } = credentials;
+  const demo = credentials.demo!;
+  const scope = await openstack(demo, 'address', 'scope', 'create', 'campus', '--ip-version', '4', ...json);
+  assert.deepEqual([scope.name, scope.ip_version, scope.shared], ['campus', 4, false]);
+  const pool = await openstack(demo, 'subnet', 'pool', 'create', 'campus-pool', '--pool-prefix', '10.20.0.0/16', '--pool-prefix', '10.21.0.0/16', '--default-prefix-length', '26', '--min-prefix-length', '20',
+    '--max-prefix-length', '28', '--address-scope', 'campus', '--default-quota', '1024', '--description', 'mine', '--tag', 'red', ...json);
+  assert.deepEqual([pool.prefixes, Number(pool.default_prefixlen), Number(pool.min_prefixlen), Number(pool.max_prefixlen), pool.address_scope_id, pool.default_quota, pool.description, pool.tags],
+    [['10.20.0.0/15'], 26, 20, 28, scope.id, 1024, 'mine', ['red']]);
+  await openstack(demo, 'network', 'create', 'pooled', ...json);
+  const any = await openstack(demo, 'subnet', 'create', 'any', '--network', 'pooled', '--subnet-pool', 'campus-pool', ...json);
+  const sized = await openstack(demo, 'subnet', 'create', 'sized', '--network', 'pooled', '--subnet-pool', 'campus-pool', '--prefix-length', '24', ...json);
+  const exact = await openstack(demo, 'subnet', 'create', 'exact', '--network', 'pooled', '--subnet-pool', 'campus-pool', '--subnet-range', '10.21.7.0/24', ...json);
+  assert.deepEqual([any, sized, exact].map(({ cidr, subnetpool_id }) => [cidr, subnetpool_id === pool.id]), [['10.20.0.0/26', true], ['10.20.1.0/24', true], ['10.21.7.0/24', true]]);
+  assert.equal((await openstack(demo, 'network', 'show', 'pooled', ...json)).ipv4_address_scope, scope.id);
+  assert.match(await refused(demo, 'subnet', 'create', 'large', '--network', 'pooled', '--subnet-pool', 'campus-pool', '--prefix-length', '8'), /minimum allowed prefix is 20/);
+  assert.deepEqual((await openstack(demo, 'subnet', 'list', '--subnet-pool', 'campus-pool', ...json)).map((each: any) => each.Name).sort(), ['any', 'exact', 'sized']);
+  assert.deepEqual((await openstack(demo, 'subnet', 'pool', 'list', '--long', '--address-scope', 'campus', ...json)).map((each: any) => each.Name), ['campus-pool']);
+  await openstack(demo, 'subnet', 'pool', 'set', 'campus-pool', '--name', 'renamed', '--pool-prefix', '10.30.0.0/16', '--default-prefix-length', '25');
+  const changed = await openstack(demo, 'subnet', 'pool', 'show', 'renamed', ...json);
+  assert.deepEqual([changed.prefixes, Number(changed.default_prefixlen)], [['10.20.0.0/15', '10.30.0.0/16'], 25]);
+  assert.match(await refused(demo, 'subnet', 'pool', 'delete', 'renamed'), /it has allocated subnets/);
+  await openstack(admin, 'subnet', 'pool', 'create', 'everybody', '--pool-prefix', 'fd00:20::/48', '--share', '--default', ...json);
+  const six = await openstack(demo, 'subnet', 'create', 'six', '--network', 'pooled', '--ip-version', '6', '--use-default-subnet-pool', ...json);
+  assert.equal(six.cidr, 'fd00:20::/64');
+  await openstack(demo, 'network', 'delete', 'pooled');
+  await openstack(demo, 'subnet', 'pool', 'set', 'renamed', '--no-address-scope');
+  await openstack(demo, 'address', 'scope', 'set', 'campus', '--name', 'moved');
+  await openstack(demo, 'address', 'scope', 'delete', 'moved');
+  await openstack(demo, 'subnet', 'pool', 'delete', 'renamed');
+  await openstack(admin, 'subnet', 'pool', 'delete', 'everybody');
+});
+
 test('G1 B1 openstack extension list, network agent list, availability zone list, quota show and set', async () => {
   const { admin } = credentials;
   const aliases = (await openstack(admin, 'extension', 'list', '--network', ...json)).map((each: any) => each.Alias);

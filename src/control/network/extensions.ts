@@ -13,10 +13,12 @@ export interface Extension {
 type Row = readonly [alias: string, name: string, description: string, updated: string];
 
 const ROWS: readonly Row[] = [
+  ['address-scope', 'Address scope', 'Routing domains without address translation, made of subnet pools.', '2015-07-26T10:00:00-00:00'],
   ['agent', 'agent', 'Lists, configures and removes the agents of the hosts.', '2013-02-03T10:00:00-00:00'],
   ['allowed-address-pairs', 'Allowed Address Pairs', 'Further addresses that a port may send from.', '2013-07-23T10:00:00-00:00'],
   ['availability_zone', 'Availability Zone', 'Lists the availability zones that agents report.', '2015-01-01T10:00:00-00:00'],
   ['binding', 'Port Binding', 'Shows and sets which host a port is bound to, and how.', '2014-02-03T10:00:00-00:00'],
+  ['default-subnetpools', 'Default Subnetpools', 'A subnet pool that subnets are taken from when they name none.', '2016-02-18T18:00:00-00:00'],
   ['empty-string-filtering', 'Empty String Filtering Extension', 'An empty filter value finds objects whose attribute is unset.', '2018-05-01T10:00:00-00:00'],
   ['external-net', 'Neutron external network', 'Marks networks that lead outside.', '2013-01-14T10:00:00-00:00'],
   ['extra_dhcp_opt', 'Neutron Extra DHCP options', 'DHCP options of a single port.', '2013-03-17T12:00:00-00:00'],
@@ -41,10 +43,14 @@ const ROWS: readonly Row[] = [
   ['sorting', 'Sorting support', 'Lists in the order of any attributes.', '2016-06-12T00:00:00-00:00'],
   ['standard-attr-description', 'standard-attr-description', 'A description on every object.', '2016-02-10T10:00:00-00:00'],
   ['standard-attr-revisions', 'Resource revision numbers', 'A number on every object that grows with each change.', '2016-04-11T10:00:00-00:00'],
-  ['standard-attr-tag', 'Tag support for resources with standard attribute: network, port, security_group, subnet', 'Tags on objects, and filters by them.', '2017-01-01T00:00:00-00:00'],
+  ['standard-attr-tag', 'Tag support for resources with standard attribute: network, port, security_group, subnet, subnetpool', 'Tags on objects, and filters by them.', '2017-01-01T00:00:00-00:00'],
   ['standard-attr-timestamp', 'Resource timestamps', 'Times of creation and of the last change on every object.', '2016-09-12T10:00:00-00:00'],
   ['subnet', 'Neutron L3 Subnet', 'Address blocks on networks.', '2012-01-01T10:00:00-00:00'],
   ['subnet-external-network', 'Subnet belongs to an external network', 'Shows on a subnet whether its network is external.', '2024-02-05T18:00:00-00:00'],
+  ['subnet_allocation', 'Subnet Allocation', 'Takes subnets from subnet pools.', '2015-03-30T10:00:00-00:00'],
+  ['subnet_onboard', 'Subnet Onboard', 'Takes the subnets that a network has into a subnet pool.', '2018-12-18T09:00:00-00:00'],
+  ['subnetpool', 'Neutron L3 Subnet Pool', 'Pools of prefixes for subnets.', '2012-01-01T10:00:00-00:00'],
+  ['subnetpool-prefix-ops', 'Subnet Pool Prefix Operations', 'Adds prefixes to a subnet pool and removes them.', '2019-02-08T10:00:00-00:00'],
 ];
 
 /** What the settings switch on. */

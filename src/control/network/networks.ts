@@ -82,21 +82,25 @@ async function deleteNetwork(tx: Tx, context: Context, { config, hooks }: Networ
   await networks.delete(tx, current.id);
 }
 
-/** Ids of the subnets, and the zones of the hosts that serve DHCP. */
+/** Ids of the subnets, the zones of the hosts that serve DHCP, the address scopes of the pools that its subnets are of (N-L3-13). */
 async function presentNetworks(reader: Reader, objects: readonly Network[]): Promise<Record<string, unknown>[]> {
   const subnetIds = new Map<string, string[]>();
   const zones = new Map<string, Set<string>>();
+  const scopes = new Map<string, string>();
   for (let i = 0; i < objects.length; i += CHUNK) {
     const ids = objects.slice(i, i + CHUNK).map(({ id }) => id);
-    for (const row of await reader.db.selectFrom('subnets').select(['id', 'network_id']).where('network_id', 'in', ids).orderBy('id').execute()) {
-      subnetIds.set(row['network_id'], [...(subnetIds.get(row['network_id']) ?? []), row['id']]);
+    const held = await reader.db.selectFrom('subnets').leftJoin('subnetpools', 'subnetpools.id', 'subnets.subnetpool_id').select(['subnets.id', 'subnets.network_id', 'subnets.ip_version', 'subnetpools.address_scope_id'])
+      .where('subnets.network_id', 'in', ids).orderBy('subnets.id').execute();
+    for (const { id, network_id, ip_version, address_scope_id } of held) {
+      subnetIds.set(network_id, [...(subnetIds.get(network_id) ?? []), id]);
+      if (address_scope_id !== null) scopes.set(`${network_id} ${ip_version}`, address_scope_id);
     }
     const served = await reader.db.selectFrom('network_dhcp_bindings as binding').innerJoin('agents', 'agents.host', 'binding.host')
       .select(['binding.network_id', 'agents.availability_zone']).where('binding.network_id', 'in', ids).where('agents.agent_type', '=', 'DHCP agent').execute();
     for (const row of served) zones.set(row.network_id, (zones.get(row.network_id) ?? new Set<string>()).add(row.availability_zone));
   }
   return objects.map(({ id }) => ({
-    subnets: subnetIds.get(id) ?? [], availability_zones: [...(zones.get(id) ?? [])].sort(), ipv4_address_scope: null, ipv6_address_scope: null,
+    subnets: subnetIds.get(id) ?? [], availability_zones: [...(zones.get(id) ?? [])].sort(), ipv4_address_scope: scopes.get(`${id} 4`) ?? null, ipv6_address_scope: scopes.get(`${id} 6`) ?? null,
   }));
 }
 

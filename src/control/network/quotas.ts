@@ -7,6 +7,7 @@ import type { Reader, Tx } from '#store/store.ts';
 const TABLES = {
   network: 'networks',
   subnet: 'subnets',
+  subnetpool: 'subnetpools',
   port: 'ports',
   security_group: 'security_groups',
   security_group_rule: 'security_group_rules',

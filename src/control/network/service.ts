@@ -9,6 +9,7 @@ import { agentRoutes } from './agent-routes.ts';
 import { Collection } from './collection.ts';
 import { quotaRoutes } from './quota-routes.ts';
 import type { Rule } from './rule.ts';
+import { subnetPoolRoutes } from './subnet-pool-routes.ts';
 import { tagRoutes } from './tags.ts';
 import { discoveryRoutes, versionRoute } from './versions.ts';
 
@@ -38,6 +39,7 @@ export function networkService({ store, config, authenticator, publicEndpoint, r
         for (const collection of collections) {
           collection.routes(scope);
           tagRoutes(scope, store, collection);
+          subnetPoolRoutes(scope, collection);
         }
         const byName = (name: string) => collections.find(({ resource }) => resource.collection === name)!;
         agentRoutes(scope, store, byName('networks'), byName('agents'));

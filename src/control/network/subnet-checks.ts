@@ -104,7 +104,8 @@ function hostRange(cidr: Cidr): { first: bigint; last: bigint } {
   return { first: cidr.base === last ? last : cidr.base + 1n, last };
 }
 
-function requireVersion(given: number, wanted: number, name: string, value: string): void {
+/** An address or prefix of the subnet's version. */
+export function requireVersion(given: number, wanted: number, name: string, value: string): void {
   if (given !== wanted) throw invalid(`${name} '${value}' does not match the ip_version '${wanted}'`);
 }
 

@@ -1,5 +1,6 @@
 /** Subnets: address blocks of networks (N-ML2-17). */
 import { sql } from 'kysely';
+import type { SubnetPool } from '#model/address-scopes.ts';
 import type { Config } from '#model/config.ts';
 import { ApiError } from '#model/errors.ts';
 import { type FixedIp, type Network, network, type Port, port, type Subnet, subnet } from '#model/networks.ts';
@@ -16,6 +17,7 @@ import { newObject } from './new-object.ts';
 import { ownRows } from './policy.ts';
 import { checkQuota } from './quotas.ts';
 import type { Given, Rule } from './rule.ts';
+import { allocatePrefix, lockPools, requireSamePool } from './subnet-allocation.ts';
 import { checkDhcp, checkedCidr, checkGateway, checkHostRoutes, checkModes, checkNameservers, checkPools, defaultGateway, defaultPools } from './subnet-checks.ts';
 
 const subnets = new Table(subnet);
@@ -54,13 +56,14 @@ function visibleSubnets(query: any, context: Context): any {
 
 async function createSubnets(tx: Tx, context: Context, deps: NetworkRuleDeps, given: readonly GivenSubnet[]): Promise<Subnet[]> {
   for (const [project, group] of Map.groupBy(given, ({ project_id }) => project_id ?? '')) await checkQuota(tx, deps.config, project, 'subnet', group.length);
+  const pools = await lockPools(tx, context, given);
   // In one order, so that two bulk requests cannot wait for each other for ever.
   for (const id of [...new Set(given.map(({ network_id }) => network_id!))].sort()) await lockNetwork(tx, id);
   const made: Subnet[] = [];
-  for (const wanted of given) {
+  for (const [i, wanted] of given.entries()) {
     const onto = await requireNetwork(tx, context, wanted.network_id!);
     if (!context.is_admin && onto.project_id !== context.project_id) throw new ApiError('PolicyNotAuthorized', { rule: 'create_subnet' });
-    const created = await newSubnet(tx, deps.config, onto, wanted);
+    const created = await newSubnet(tx, deps.config, onto, pools[i], wanted);
     await subnets.insert(tx, [created]);
     await resetSubnetPool(tx, created);
     await announce(tx, context, deps.hooks, onto, created, 'create');
@@ -69,8 +72,10 @@ async function createSubnets(tx: Tx, context: Context, deps: NetworkRuleDeps, gi
   return made;
 }
 
-async function newSubnet(tx: Tx, config: Config, onto: Network, given: GivenSubnet): Promise<Subnet> {
-  const cidr = checkedCidr(requireCidr(given), given.ip_version!);
+async function newSubnet(tx: Tx, config: Config, onto: Network, pool: SubnetPool | undefined, given: GivenSubnet): Promise<Subnet> {
+  refuseSegment(given);
+  if (given.cidr !== undefined) checkedCidr(given.cidr, given.ip_version!);
+  const cidr = checkedCidr(pool ? formatCidr(await allocatePrefix(tx, pool, given)) : given.cidr!, given.ip_version!);
   const { version } = cidr;
   if (given.enable_dhcp) checkDhcp(cidr);
   if (given.gateway_ip) checkGateway(cidr, given.gateway_ip);
@@ -79,10 +84,11 @@ async function newSubnet(tx: Tx, config: Config, onto: Network, given: GivenSubn
   checkModes(cidr, { ipv6_ra_mode: given.ipv6_ra_mode ?? null, ipv6_address_mode: given.ipv6_address_mode ?? null }, given.enable_dhcp ?? true);
   if (onto.mtu < MIN_MTU[version]) throw new ApiError('NetworkMTUSubnetConflict', { id: onto.id, mtu: onto.mtu });
   await requireNoOverlap(tx, onto.id, cidr);
+  await requireSamePool(tx, onto, version, pool);
   const gateway_ip = given.gateway_ip === undefined ? defaultGateway(cidr) : given.gateway_ip;
   const allocation_pools = given.allocation_pools ?? defaultPools(cidr, gateway_ip);
   checkPools(cidr, allocation_pools, gateway_ip);
-  return newObject(subnet, tx, given, { cidr: formatCidr(cidr), gateway_ip, allocation_pools, subnetpool_id: null });
+  return newObject(subnet, tx, given, { cidr: formatCidr(cidr), gateway_ip, allocation_pools, subnetpool_id: pool?.id ?? null });
 }
 
 async function updateSubnet(tx: Tx, context: Context, { config, hooks }: NetworkRuleDeps, current: Subnet, changes: GivenSubnet): Promise<Subnet> {
@@ -129,16 +135,6 @@ async function presentSubnets(reader: Reader, objects: readonly Subnet[]): Promi
   const found = await networks.getMany(reader, [...new Set(objects.map(({ network_id }) => network_id))]);
   const byId = new Map(found.map((each) => [each.id, each]));
   return objects.map(({ network_id }) => ({ shared: byId.get(network_id)?.shared ?? false, 'router:external': byId.get(network_id)?.['router:external'] ?? false }));
-}
-
-/** Subnet pools are a later part of the API: until then a CIDR is what a subnet is made of. */
-function requireCidr(given: GivenSubnet): string {
-  const refuse = (reason: string) => new ApiError('BadRequest', { resource: 'subnets', reason });
-  refuseSegment(given);
-  if (given.cidr !== undefined && given.prefixlen !== undefined) throw refuse('cidr and prefixlen must not be supplied together');
-  if (given.subnetpool_id || given.use_default_subnetpool) throw refuse('there are no subnet pools here, give a cidr');
-  if (given.cidr === undefined) throw refuse('A cidr must be specified in the absence of a subnet pool');
-  return given.cidr;
 }
 
 function refuseSegment({ segment_id }: GivenSubnet): void {
