@@ -18,12 +18,13 @@ const subsetOf = (values: string[]) => fc.subarray(values);
 const port = (id: string) => fc.record({
   network_id: fc.constantFrom(...NETWORKS), host: fc.constantFrom('', ...HOSTS), bound: fc.boolean(), groups: subsetOf(GROUPS), secure: fc.boolean(),
   addresses: fc.uniqueArray(address, { maxLength: 2 }), status: fc.constantFrom('ACTIVE', 'DOWN'), pairs: fc.uniqueArray(fc.constantFrom('10.9.0.0/24', '10.0.0.3'), { maxLength: 1 }), dhcp: fc.boolean(),
+  project_id: fc.constantFrom('p', 'q'), dns_name: fc.constantFrom('', 'vm', 'www.vm'), dns_domain: fc.constantFrom('', 'b.'),
 }).map((given): RowChange => ({
   table: 'ports', id,
   row: {
-    id, network_id: given.network_id, project_id: 'p', name: '', admin_state_up: true, status: given.status, mac_address: `fa:16:3e:00:00:0${id.slice(1)}`,
+    id, network_id: given.network_id, project_id: given.project_id, name: '', admin_state_up: true, status: given.status, mac_address: `fa:16:3e:00:00:0${id.slice(1)}`,
     fixed_ips: given.addresses.map((ip_address) => ({ subnet_id: `s${given.network_id}`, ip_address })), device_id: `vm-${id}`, device_owner: given.dhcp ? 'network:dhcp' : 'compute:nova',
-    security_groups: given.groups, port_security_enabled: given.secure, allowed_address_pairs: given.pairs.map((ip_address) => ({ ip_address })), extra_dhcp_opts: [], dns_name: '',
+    security_groups: given.groups, port_security_enabled: given.secure, allowed_address_pairs: given.pairs.map((ip_address) => ({ ip_address })), extra_dhcp_opts: [], dns_name: given.dns_name, dns_domain: given.dns_domain,
     'binding:host_id': given.host, 'binding:vif_type': given.host && given.bound ? 'ovs' : 'unbound',
   } as never,
 }));
@@ -31,8 +32,8 @@ const port = (id: string) => fc.record({
 const change: fc.Arbitrary<RowChange> = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(...PORTS).chain(port) },
   { weight: 2, arbitrary: fc.constantFrom(...PORTS).map((id): RowChange => ({ table: 'ports', id, row: undefined })) },
-  { weight: 2, arbitrary: fc.record({ id: fc.constantFrom(...NETWORKS), type: fc.constantFrom('vxlan', 'gre', 'vlan'), mtu: fc.constantFrom(1450, 1500), up: fc.boolean(), gone: fc.boolean() }).map(({ id, type, mtu, up, gone }): RowChange => ({
-    table: 'networks', id, row: gone ? undefined : { id, 'provider:network_type': type, 'provider:physical_network': 'physnet', 'provider:segmentation_id': 7, mtu, admin_state_up: up, dns_domain: '' } as never,
+  { weight: 2, arbitrary: fc.record({ id: fc.constantFrom(...NETWORKS), type: fc.constantFrom('vxlan', 'gre', 'vlan'), mtu: fc.constantFrom(1450, 1500), up: fc.boolean(), dns_domain: fc.constantFrom('', 'a.'), gone: fc.boolean() }).map(({ id, type, mtu, up, dns_domain, gone }): RowChange => ({
+    table: 'networks', id, row: gone ? undefined : { id, project_id: 'p', 'provider:network_type': type, 'provider:physical_network': 'physnet', 'provider:segmentation_id': 7, mtu, admin_state_up: up, dns_domain } as never,
   })) },
   { weight: 2, arbitrary: fc.record({ network_id: fc.constantFrom(...NETWORKS), dhcp: fc.boolean(), gone: fc.boolean() }).map(({ network_id, dhcp, gone }): RowChange => ({
     table: 'subnets', id: `s${network_id}`, row: gone ? undefined : { id: `s${network_id}`, network_id, cidr: '10.0.0.0/24', gateway_ip: null, dns_nameservers: [], host_routes: [], enable_dhcp: dhcp, ipv6_address_mode: null } as never,

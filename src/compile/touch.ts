@@ -44,7 +44,11 @@ export function touch<T extends TableName>(world: World, table: T, before: Table
       return touched.item(host, `segment/${network}`);
     }
     case 'dhcp_bindings': {
-      for (const row of rows as DhcpBinding[]) dhcpTouched(world, row.network_id, row.host, touched);
+      for (const row of rows as DhcpBinding[]) {
+        dhcpTouched(world, row.network_id, row.host, touched);
+        // Each server of a network tells its clients of the others.
+        for (const id of world.dhcpOfNetwork.of(row.network_id)) touched.item(world.get('dhcp_bindings', id)!.host, `dhcp-server/${row.network_id}`);
+      }
       return;
     }
     case 'routers': return routerChanged(world, (rows[0] as Router).id, touched);

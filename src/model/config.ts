@@ -1,6 +1,7 @@
 /** The settings: one YAML file with OpenStack's option names where they exist; an unknown or wrong option stops the start. */
 import { parse } from 'yaml';
 import { boolean, enumeration, integer, InvalidValue, type Kind, list, nullable, object, text } from './kind.ts';
+import { parseIp } from '#net/ip.ts';
 import { NETWORK_TYPES } from './networks.ts';
 
 interface Option<T> {
@@ -41,7 +42,7 @@ export const OPTIONS = {
   bridge_mappings: option(list(text(64)), ['physnet:br-phys']),
   tunnel_types: option(list(enumeration('vxlan', 'gre', 'geneve'), { unique: true }), ['vxlan', 'gre', 'geneve']),
   l2_population: option(boolean, true),
-  extension_drivers: option(list(text(64)), ['port_security']),
+  extension_drivers: option(list(text(64)), ['port_security', 'dns_domain_ports']),
   /** `router`: routers and floating IPs; `port_forwarding`: single ports of floating IPs. */
   service_plugins: option(list(enumeration('router', 'port_forwarding'), { unique: true }), ['router', 'port_forwarding']),
   global_physnet_mtu: option(integer(68, 65_535), 1500),
@@ -105,7 +106,7 @@ export function loadConfig(yaml: string): Config {
       throw error;
     }
   }
-  checkRanges(config as Config);
+  checkValues(config as Config);
   return config as Config;
 }
 
@@ -139,7 +140,7 @@ export function physnetMap(option: string, entries: readonly string[]): Map<stri
   }));
 }
 
-function checkRanges(config: Config): void {
+function checkValues(config: Config): void {
   vlanRanges(config);
   for (const type of ['vxlan', 'gre', 'geneve'] as const) tunnelRanges(config, type);
   physnetMap('bridge_mappings', config.bridge_mappings);
@@ -149,6 +150,11 @@ function checkRanges(config: Config): void {
   if (config.nova_metadata_host !== null) {
     if (config.metadata_proxy_shared_secret === '') throw new Error('config: metadata_proxy_shared_secret: it is empty, and nova_metadata_host must know the same');
     if (config.metadata_tokens === 'required') throw new Error("config: metadata_tokens: 'required' is not for nova_metadata_host: Nova gives no tokens");
+  }
+  const labels = config.dns_domain.replace(/\.$/, '');
+  if (labels !== '' && !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i.test(labels)) throw new Error(`config: dns_domain: '${config.dns_domain}' is not a domain name`);
+  for (const server of config.dnsmasq_dns_servers) {
+    if (!parseIp(server.replace(/#[0-9]{1,5}$/, ''))) throw new Error(`config: dnsmasq_dns_servers: '${server}' is not an address, or ADDRESS#PORT`);
   }
   for (const type of config.tenant_network_types) {
     if (!config.type_drivers.includes(type)) throw new Error(`config: tenant_network_types: '${type}' is not among type_drivers`);

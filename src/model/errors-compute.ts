@@ -27,6 +27,7 @@ export const COMPUTE_ERRORS = {
   ComputeNetworkNotFound: [400, 'Network {id} could not be found.'],
   ComputePortNotFound: [400, 'Port id {id} could not be found.'],
   ComputePortInUse: [409, 'Port {id} is still in use.'],
+  PortNotUsableDNS: [400, "Port {id} is not usable for server {server_id}: its dns_name is '{dns_name}', and the server's hostname is '{hostname}'."],
   PortRequiresFixedIP: [400, 'Port {id} requires a FixedIP in order to be used.'],
   NetworkRequiresSubnet: [400, 'Network {id} requires a subnet in order to boot instances on.'],
   ExternalNetworkAttachForbidden: [403, 'It is not allowed to create an interface on external network {id}'],

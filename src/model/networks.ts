@@ -87,7 +87,7 @@ export const port = defineResource({
     'binding:vif_details': readOnly(json, { readers: 'admin' }),
     /** Why the port is not ACTIVE, where a host or the binding knows it; not Neutron's. */
     status_reason: readOnly(nullable(text(1024)), { readers: 'admin', filter: false, sort: false }),
-    dns_name: defaulted(text(63), ''),
+    dns_name: defaulted(text(256), ''),
     dns_domain: defaulted(text(255), ''),
     dns_assignment: readOnly(list(json), { stored: false }),
     ip_allocation: readOnly(text(16), { stored: false }),

@@ -4,6 +4,7 @@ import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Plugger } from '#agent/drivers/ovs/plugger.ts';
+import { parseIp } from '#net/ip.ts';
 import type { DhcpHostItem, DhcpServerItem, DhcpSubnet } from '#hoststate/dhcp.ts';
 
 const execute = promisify(execFile);
@@ -16,6 +17,21 @@ export async function sh(script: string, ...args: string[]): Promise<string> {
 export type Offer = Readonly<Record<string, string>>;
 
 const REPORT = '#!/bin/sh\n[ "$1" = bound ] && env | grep -E "^[a-z_]+[0-9]*=" || true\n';
+
+const RESOLVE = `
+const [server, ...questions] = process.argv.slice(1);
+const resolver = new (require('node:dns/promises').Resolver)({ timeout: 500, tries: 1 });
+resolver.setServers([server]);
+(async () => {
+  for (const question of questions) console.log(await resolver.resolve(...question.split('/')).then((answers) => answers.sort().join(' '), ({ code }) => code));
+})();`;
+
+/** `5.0.0.10.in-addr.arpa`; c-ares' own way from an address to its name would look into /etc/hosts too. */
+function reverseName(address: string): string {
+  const { version, value } = parseIp(address)!;
+  const digits = version === 4 ? address.split('.') : [...value.toString(16).padStart(32, '0')];
+  return `${digits.reverse().join('.')}.${version === 4 ? 'in-addr' : 'ip6'}.arpa`;
+}
 
 /** Attaches devices to the kernel bridge of their network. */
 export class BridgePlugger implements Plugger {
@@ -85,6 +101,12 @@ export class Client {
     return address ? { address, dns: dns ?? '' } : {};
   }
 
+  /** Asks a DNS server `name/TYPE` questions (`vm1/AAAA`, `10.0.0.5/PTR`): its answers in order, or the error as c-ares names it (`ENOTFOUND`, `ENODATA`, `EREFUSED`, `ETIMEOUT`). */
+  async resolve(server: string, ...questions: string[]): Promise<string[]> {
+    const { stdout } = await execute('ip', ['netns', 'exec', this.#name, process.execPath, '-e', RESOLVE, server, ...questions.map((question) => question.replace(/^(.*)\/PTR$/, (_, address: string) => `${reverseName(address)}/PTR`))]);
+    return stdout.trimEnd().split('\n');
+  }
+
   exec(script: string): Promise<string> {
     return sh('ip netns exec "$1" sh -c "$2"', this.#name, script);
   }
@@ -99,7 +121,7 @@ export class Client {
 }
 
 export function subnet(id: string, cidr: string, more: Partial<DhcpSubnet> = {}): DhcpSubnet {
-  return { subnet_id: id, cidr, gateway_ip: null, dns_nameservers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true, metadata: null, ...more };
+  return { subnet_id: id, cidr, gateway_ip: null, dns_nameservers: [], dhcp_servers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true, metadata: null, ...more };
 }
 
 export function server(networkId: string, portId: string, addresses: string[], subnets: DhcpSubnet[], more: Partial<DhcpServerItem> = {}): DhcpServerItem {
@@ -111,7 +133,7 @@ export function server(networkId: string, portId: string, addresses: string[], s
 
 export function host(networkId: string, portId: string, mac: string, addresses: [subnetId: string, ip: string][], more: Partial<DhcpHostItem> = {}): DhcpHostItem {
   return {
-    type: 'dhcp-host', network_id: networkId, port_id: portId, mac_address: mac, hostname: '', options: [],
+    type: 'dhcp-host', network_id: networkId, port_id: portId, mac_address: mac, hostname: '', names: [], options: [],
     addresses: addresses.map(([subnet_id, ip_address]) => ({ subnet_id, ip_address })), ...more,
   };
 }

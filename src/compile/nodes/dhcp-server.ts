@@ -15,7 +15,7 @@ export const dhcpServer: Node<'dhcp-server'> = {
     const network = world.get('networks', networkId);
     const binding = world.get('dhcp_bindings', `${networkId}/${host}`);
     const port = binding && world.get('ports', binding.port_id);
-    if (!network || !port || boundHost(port) !== host || !network.admin_state_up) return undefined;
+    if (!network || port?.network_id !== networkId || boundHost(port) !== host || !network.admin_state_up) return undefined;
     const subnets = subnetsOf(world, networkId);
     const metadata = new Map(subnets.map((subnet) => [subnet.id, metadataBy(world, subnet)]));
     if (!subnets.some((subnet) => subnet.enable_dhcp)) return undefined;
@@ -28,11 +28,11 @@ export const dhcpServer: Node<'dhcp-server'> = {
       mtu: network.mtu,
       addresses: port.fixed_ips.map((fixed) => withPrefix(subnets, fixed.ip_address!)),
       subnets: subnets.map((subnet) => ({
-        subnet_id: subnet.id, cidr: subnet.cidr, gateway_ip: subnet.gateway_ip, dns_nameservers: subnet.dns_nameservers,
+        subnet_id: subnet.id, cidr: subnet.cidr, gateway_ip: subnet.gateway_ip, dns_nameservers: subnet.dns_nameservers, dhcp_servers: serversOf(world, subnet),
         host_routes: subnet.host_routes.map((route) => ({ destination: route.destination!, nexthop: route.nexthop! })),
         ipv6_address_mode: subnet.ipv6_address_mode, enable_dhcp: subnet.enable_dhcp, metadata: metadata.get(subnet.id)!,
       })),
-      dns_domain: (network.dns_domain || world.settings.dns_domain).replace(/\.$/, ''),
+      dns_domain: world.settings.dns_domain.replace(/\.$/, ''),
       dns_servers: world.settings.dnsmasq_dns_servers,
       local_resolv: world.settings.dnsmasq_local_resolv,
       metadata: [...metadata.values()].includes('server'),
@@ -44,6 +44,12 @@ export const dhcpServer: Node<'dhcp-server'> = {
 /** In the order of their CIDRs, so that the item does not depend on the order of creation. */
 export function subnetsOf(world: World, networkId: string): Subnet[] {
   return [...world.subnetsOfNetwork.of(networkId)].map((id) => world.get('subnets', id)!).sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** Where the network's DHCP servers are in a subnet, the same for each of them. */
+function serversOf(world: World, subnet: Subnet): string[] {
+  const ports = [...world.dhcpOfNetwork.of(subnet.network_id)].map((id) => world.get('ports', world.get('dhcp_bindings', id)!.port_id));
+  return ports.flatMap((port) => (port?.fixed_ips ?? []).filter((fixed) => fixed.subnet_id === subnet.id).map((fixed) => fixed.ip_address!)).sort();
 }
 
 /** Who answers for metadata on a subnet: its gateway, if a router of ours holds that address, else the DHCP server if the settings say so (N-MD-12…16). */

@@ -20,6 +20,8 @@ export interface NewPort {
   /** `compute:` and the availability zone. */
   readonly device_owner: string;
   readonly host: string;
+  /** The server's hostname. */
+  readonly dns_name: string;
 }
 
 /** Which server on which host a port belongs to. */
@@ -27,10 +29,13 @@ export interface PortBinding {
   readonly device_id: string;
   readonly device_owner: string;
   readonly host: string;
+  readonly dns_name: string;
 }
 
 /** Rules of Networking (quota, addresses, overlap) are its errors, thrown as they are. */
 export interface NetworkCommands {
+  /** Ports carry the names of their servers (extension dns-integration); otherwise a `dns_name` is not passed on. */
+  readonly namesPorts: boolean;
   /** The networks that the token may see, or those of `ids` among them. */
   networks(reader: Reader, context: Context, ids?: readonly string[]): Promise<Network[]>;
   /** The port, if the token may see it. */
@@ -41,7 +46,7 @@ export interface NetworkCommands {
   createPorts(tx: Tx, context: Context, ports: readonly NewPort[]): Promise<Port[]>;
   /** Gives an existing port to a server on a host. */
   bindPort(tx: Tx, context: Context, port: Port, binding: PortBinding): Promise<Port>;
-  /** Takes a port from its server again: no device, no host. */
+  /** Takes a port from its server again: no device, no host, no name. */
   releasePort(tx: Tx, context: Context, port: Port): Promise<void>;
   changePort(tx: Tx, context: Context, port: Port, changes: { fixed_ips?: readonly FixedIpRequest[]; security_groups?: readonly string[] }): Promise<Port>;
   deletePorts(tx: Tx, context: Context, ports: readonly Port[]): Promise<void>;

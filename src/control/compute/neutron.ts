@@ -4,6 +4,7 @@ import { network as networkResource, type Port, port as portResource } from '#mo
 import { securityGroup as securityGroupResource } from '#model/security-groups.ts';
 import { Table } from '#store/table.ts';
 import { visibleNetworks } from '../network/network-visibility.ts';
+import { hasDnsIntegration } from '../network/dns-names.ts';
 import { createPorts } from '../network/port-create.ts';
 import { deletePorts, updatePort } from '../network/port-update.ts';
 import { ensureDefaultGroup } from '../network/security-groups.ts';
@@ -14,7 +15,10 @@ const ports = new Table(portResource);
 const groups = new Table(securityGroupResource);
 
 export function neutronCommands(config: Config): NetworkCommands {
+  const namesPorts = hasDnsIntegration(config);
+  const named = (dns_name: string): { dns_name?: string } => (namesPorts ? { dns_name } : {});
   return {
+    namesPorts,
     networks: (reader, context, ids) => (ids?.length === 0 ? Promise.resolve([]) : networks.list(reader, {
       filters: ids ? { id: ids } : {},
       where: (query) => (context.is_admin ? query : visibleNetworks(query, context)),
@@ -30,11 +34,11 @@ export function neutronCommands(config: Config): NetworkCommands {
       const byId = await groups.list(tx, { filters: { project_id: [context.project_id], id: [idOrName] } });
       return byId.length > 0 ? byId : groups.list(tx, { filters: { project_id: [context.project_id], name: [idOrName] } });
     },
-    createPorts: (tx, context, wanted) => createPorts(tx, config, context, wanted.map(({ host, fixed_ips, security_groups, ...rest }) => ({
-      ...rest, 'binding:host_id': host, ...(fixed_ips ? { fixed_ips: [...fixed_ips] } : {}), ...(security_groups ? { security_groups: [...security_groups] } : {}),
+    createPorts: (tx, context, wanted) => createPorts(tx, config, context, wanted.map(({ host, fixed_ips, security_groups, dns_name, ...rest }) => ({
+      ...rest, ...named(dns_name), 'binding:host_id': host, ...(fixed_ips ? { fixed_ips: [...fixed_ips] } : {}), ...(security_groups ? { security_groups: [...security_groups] } : {}),
     }))),
-    bindPort: (tx, context, port, { device_id, device_owner, host }) => updatePort(tx, config, context, port, { device_id, device_owner, 'binding:host_id': host }),
-    releasePort: async (tx, context, port) => void (await updatePort(tx, config, context, port, { device_id: '', device_owner: '', 'binding:host_id': '' })),
+    bindPort: (tx, context, port, { device_id, device_owner, host, dns_name }) => updatePort(tx, config, context, port, { device_id, device_owner, 'binding:host_id': host, ...named(dns_name) }),
+    releasePort: async (tx, context, port) => void (await updatePort(tx, config, context, port, { device_id: '', device_owner: '', 'binding:host_id': '', ...named('') })),
     changePort: (tx, context, port, { fixed_ips, security_groups }) => updatePort(tx, config, context, port, {
       ...(fixed_ips ? { fixed_ips: [...fixed_ips] } : {}), ...(security_groups ? { security_groups: [...security_groups] } : {}),
     } as Partial<Port>),

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type Flavor, hostnameOf, type Server, type ServerPort } from '#model/compute.ts';
 import { ApiError } from '#model/errors.ts';
 import { boolean, integer, ipAddress, type Kind, list, nullable, object, text } from '#model/kind.ts';
+import type { Port } from '#model/networks.ts';
 import type { Tx } from '#store/store.ts';
 import type { Context } from '../http/context.ts';
 import { visibleImage } from '../image/images.ts';
@@ -11,7 +12,7 @@ import type { Deps } from './deps.ts';
 import { visibleFlavor } from './flavors.ts';
 import { type ComputeHost, loads } from './hosts.ts';
 import { keypairOf } from './keypairs.ts';
-import type { NetworkCommands } from './network-port.ts';
+import type { NetworkCommands, PortBinding } from './network-port.ts';
 import { mayWrite, projectOf } from './policy.ts';
 import { type Nic, readNetworks, type RequestedNetworks, resolveNetworks } from './requested-networks.ts';
 import { chooseHosts, type Placement, readPlacement } from './scheduling.ts';
@@ -114,6 +115,9 @@ async function create(tx: Tx, context: Context, network: NetworkCommands, reques
 
 /** Creates and binds the ports of all servers, each server's in the order of its NICs. */
 async function wire(tx: Tx, context: Context, network: NetworkCommands, created: readonly Server[], nics: readonly Nic[], groups: readonly string[] | undefined): Promise<Server[]> {
+  // A port is only given where one server is made.
+  const [conflict] = nics.flatMap((nic) => ('port' in nic ? nameConflict(network, created[0]!, nic.port) ?? [] : []));
+  if (conflict) return created.map((server) => failed(server, conflict.message, tx.now));
   const made = await network.createPorts(tx, context, created.flatMap((server) => nics.flatMap((nic) => ('network' in nic ? [{
     network_id: nic.network.id, project_id: server.project_id, ...bindingOf(server),
     ...(nic.fixed_ip === undefined ? {} : { fixed_ips: [{ ip_address: nic.fixed_ip }] }), ...(groups ? { security_groups: groups } : {}),
@@ -128,14 +132,22 @@ async function wire(tx: Tx, context: Context, network: NetworkCommands, created:
       ports.push({ port_id: port.id, owned: 'network' in nic, ...(nic.tag === undefined ? {} : { tag: nic.tag }) });
     }
     // A guest without one of its wires must not start: as in Nova the server stays in ERROR, on no host.
-    wired.push({ ...server, ports, ...(fault === undefined ? {} : { status: 'ERROR', task_state: null, host: null, fault: { code: 500, message: fault, created: tx.now } }) });
+    wired.push(fault === undefined ? { ...server, ports } : failed({ ...server, ports }, fault, tx.now));
   }
   return wired;
 }
 
+const failed = (server: Server, message: string, created: string): Server => ({ ...server, status: 'ERROR', task_state: null, host: null, fault: { code: 500, message, created } });
+
 /** What ties a port to a server that has a host. */
-export function bindingOf(server: Server): { device_id: string; device_owner: string; host: string } {
-  return { device_id: server.id, device_owner: `compute:${server.availability_zone ?? 'nova'}`, host: server.host! };
+export function bindingOf(server: Server): PortBinding {
+  return { device_id: server.id, device_owner: `compute:${server.availability_zone ?? 'nova'}`, host: server.host!, dns_name: server.hostname };
+}
+
+/** Why the server may not have a port: it is called something else already. */
+export function nameConflict(network: NetworkCommands, server: Server, { id, dns_name }: Port): ApiError | undefined {
+  if (!network.namesPorts || dns_name === '' || dns_name === server.hostname) return undefined;
+  return new ApiError('PortNotUsableDNS', { id, server_id: server.id, dns_name, hostname: server.hostname });
 }
 
 /** Ids of groups given by name or id; `undefined` stands for the project's default group alone. */

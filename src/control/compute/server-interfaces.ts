@@ -11,7 +11,7 @@ import type { Context } from '../http/context.ts';
 import { checked, isObject } from './body.ts';
 import type { Deps } from './deps.ts';
 import { resolveNetworks, usablePort } from './requested-networks.ts';
-import { bindingOf } from './server-create.ts';
+import { bindingOf, nameConflict } from './server-create.ts';
 import { letGo } from './server-delete.ts';
 import { mustBeIn, portsOf, serverOf, serverToChange, updateServer } from './servers.ts';
 
@@ -63,7 +63,10 @@ async function attach({ store, network }: Deps, context: Context, id: string, bo
     mustBeIn(server, 'attach_interface', 'ACTIVE', 'SHUTOFF');
     let port: Port;
     if (given.port_id) {
-      port = await network.bindPort(tx, context, await usablePort(tx, context, network, given.port_id), bindingOf(server));
+      const found = await usablePort(tx, context, network, given.port_id);
+      const conflict = nameConflict(network, server, found);
+      if (conflict) throw conflict;
+      port = await network.bindPort(tx, context, found, bindingOf(server));
     } else {
       const [nic] = await resolveNetworks(tx, context, network, given.net_id ? [{ uuid: given.net_id, fixed_ip: address?.ip_address }] : 'auto', 1);
       if (!nic || !('network' in nic)) throw new ApiError('badRequest', { reason: 'No network to attach to.' });

@@ -81,6 +81,32 @@ eachStore('G1: networks, ports and fixed addresses are given in order; a port is
   assert.deepEqual((await ports(store)).map((each) => [each.id, each.device_id, each.device_owner, each.binding_host_id]), [[given.id, '', '', '']]);
 }));
 
+eachStore('dns-integration: a server gives its hostname to its ports, and takes it from a given one when it lets go', (store) => lab(store, async ({ boot, call, ok, port, networkId, show, report }) => {
+  const names = async () => new Map((await ports(store)).map((each) => [each.id, each.dns_name]));
+  const given = await port();
+  const alike = await port({ dns_name: 'my-web-1' });
+  const { id } = await boot({ name: 'My Web_1', networks: [{ uuid: networkId }, { port: given.id }, { port: alike.id }] });
+  assert.deepEqual([...new Set((await names()).values())], ['my-web-1']);
+  await report('compute1', { server_id: id, state: 'running' });
+  const { interfaceAttachment } = await ok('demo', 'POST', `/compute/v2.1/servers/${id}/os-interface`, { interfaceAttachment: { net_id: networkId } });
+  assert.equal((await names()).get(interfaceAttachment.port_id), 'my-web-1');
+  await ok('demo', 'PUT', `/compute/v2.1/servers/${id}`, { server: { name: 'renamed' } });
+  assert.equal((await names()).get(given.id), 'my-web-1', 'a new name is no new hostname');
+  const called = await port({ dns_name: 'db' });
+  const refused = await call('demo', 'POST', `/compute/v2.1/servers/${id}/os-interface`, { interfaceAttachment: { port_id: called.id } });
+  assert.equal(message(refused), `400 badRequest: Port ${called.id} is not usable for server ${id}: its dns_name is 'db', and the server's hostname is 'my-web-1'.`);
+  await ok('demo', 'DELETE', `/compute/v2.1/servers/${id}/os-interface/${given.id}`);
+  assert.equal((await names()).get(given.id), '');
+  await ok('demo', 'DELETE', `/compute/v2.1/servers/${id}`);
+  assert.deepEqual([...await names()].sort(), [[given.id, ''], [alike.id, ''], [called.id, 'db']].sort());
+
+  const failed = await boot({ networks: [{ uuid: networkId }, { port: called.id }] });
+  const shown = await show(failed.id, 'admin');
+  assert.deepEqual([shown.status, shown['OS-EXT-SRV-ATTR:host'], shown.fault.message], ['ERROR', null, `Port ${called.id} is not usable for server ${failed.id}: its dns_name is 'db', and the server's hostname is 'web'.`]);
+  assert.deepEqual((await ports(store)).find((each) => each.id === called.id).device_id, '');
+  assert.equal((await ports(store)).length, 3, 'no port was made for it');
+}));
+
 eachStore('G1: what Nova refuses is refused in its words, and the store is unchanged', (store) => lab(store, async ({ call, flavor, networkId, port, boot }) => {
   const foreign = await store.write(async (tx) => {
     const home = await insertNetwork(tx, { name: 'theirs', project_id: 'alt', 'provider:segmentation_id': 2 });

@@ -1,5 +1,6 @@
 /** The API extensions that work, as clients ask for them before they use a feature. An alias stands here when all of it is built. */
 import type { Config } from '#model/config.ts';
+import { hasDnsIntegration } from './dns-names.ts';
 
 export interface Extension {
   readonly alias: string;
@@ -19,6 +20,8 @@ const ROWS: readonly Row[] = [
   ['availability_zone', 'Availability Zone', 'Lists the availability zones that agents report.', '2015-01-01T10:00:00-00:00'],
   ['binding', 'Port Binding', 'Shows and sets which host a port is bound to, and how.', '2014-02-03T10:00:00-00:00'],
   ['default-subnetpools', 'Default Subnetpools', 'A subnet pool that subnets are taken from when they name none.', '2016-02-18T18:00:00-00:00'],
+  ['dns-domain-ports', 'dns_domain for ports', 'A domain for a single port.', '2017-04-24T10:00:00-00:00'],
+  ['dns-integration', 'DNS Integration', 'Names of ports in DNS, and a domain for the ports of a network.', '2015-08-15T18:00:00-00:00'],
   ['empty-string-filtering', 'Empty String Filtering Extension', 'An empty filter value finds objects whose attribute is unset.', '2018-05-01T10:00:00-00:00'],
   ['external-net', 'Neutron external network', 'Marks networks that lead outside.', '2013-01-14T10:00:00-00:00'],
   ['extra_dhcp_opt', 'Neutron Extra DHCP options', 'DHCP options of a single port.', '2013-03-17T12:00:00-00:00'],
@@ -55,6 +58,9 @@ const ROWS: readonly Row[] = [
 
 /** What the settings switch on. */
 export function extensions(config: Config): Extension[] {
-  const off = new Set(config.extension_drivers.includes('port_security') ? [] : ['port-security']);
+  const drivers = new Set(config.extension_drivers);
+  const off = new Set([
+    ...(drivers.has('port_security') ? [] : ['port-security']), ...(drivers.has('dns_domain_ports') ? [] : ['dns-domain-ports']), ...(hasDnsIntegration(config) ? [] : ['dns-integration']),
+  ]);
   return ROWS.filter(([alias]) => !off.has(alias)).map(([alias, name, description, updated]) => ({ alias, name, description, updated, links: [] }));
 }

@@ -6,6 +6,7 @@ import type { Reader, Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { availabilityZones } from './agents.ts';
+import { dnsDomain } from './dns-names.ts';
 import { lockNetwork } from './ipam.ts';
 import { MIN_MTU, maxMtu } from './mtu.ts';
 import { AUTO_DELETE_PORT_OWNERS, type NetworkRuleDeps } from './network-hooks.ts';
@@ -51,6 +52,7 @@ async function newNetwork(tx: Tx, config: Config, given: Given<typeof network>):
   return newObject(network, tx, given, {
     id,
     status: 'ACTIVE',
+    dns_domain: dnsDomain(given.dns_domain ?? ''),
     mtu: checkedMtu(given.mtu, maxMtu(config, network_type, physical_network)),
     'provider:network_type': network_type,
     'provider:physical_network': physical_network,
@@ -66,6 +68,7 @@ async function updateNetwork(tx: Tx, config: Config, current: Network, given: Gi
     changes.mtu = checkedMtu(given.mtu, maxMtu(config, current['provider:network_type'] as NetworkType, current['provider:physical_network']));
     await requireMtuForSubnets(tx, current.id, changes.mtu);
   }
+  if (given.dns_domain !== undefined) changes.dns_domain = dnsDomain(given.dns_domain);
   if (current.shared && given.shared === false) await requireUnshared(tx, current);
   if (current['router:external'] && given['router:external'] === false) await requireNoGateway(tx, current);
   return networks.update(tx, current, changes);

@@ -1,4 +1,4 @@
-/** Checks of port attributes that need no other row: address pairs, DHCP options, DNS names. */
+/** Checks of port attributes that need no other row: address pairs, DHCP options, addresses. */
 import { ApiError } from '#model/errors.ts';
 import type { Port } from '#model/networks.ts';
 import { parseCidr } from '#net/cidr.ts';
@@ -13,7 +13,6 @@ type DhcpOptions = Port['extra_dhcp_opts'];
 /** C0, DEL, C1 and the Unicode line ends: any of them could begin a new line of a host's configuration (OSSA-2021-005). */
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 const OPTION_NAME = /^[A-Za-z0-9][A-Za-z0-9:_.-]*$/;
-const DNS_LABEL = /^(?!-)[a-zA-Z0-9-]{1,63}(?<!-)$/;
 
 /** Address pairs as they are stored: every one with an address in canonical form and a MAC (the port's own if none is given). */
 export function addressPairs(given: Pairs, ownMac: string, max: number): Pairs {
@@ -40,15 +39,6 @@ export function dhcpOptions(given: DhcpOptions, held: DhcpOptions = []): DhcpOpt
     else merged.set(`${opt_name}/${ip_version}`, { opt_name, opt_value, ip_version });
   }
   return [...merged.values()];
-}
-
-/** A host name or a fully qualified one (RFC 1123), in lower case; empty is none. */
-export function dnsName(attribute: 'dns_name' | 'dns_domain', given: string): string {
-  if (given === '') return given;
-  const labels = given.replace(/\.$/, '').split('.');
-  if (!labels.every((label) => DNS_LABEL.test(label))) throw invalidInput(attribute, `'${printable(given)}' is not a valid PQDN or FQDN: labels are 1 to 63 letters, digits and hyphens`);
-  if (labels.length > 1 && /^[0-9]+$/.test(labels.at(-1)!)) throw invalidInput(attribute, `the top-level domain of '${given}' is all numeric`);
-  return given.toLowerCase();
 }
 
 /** No address twice, at most `max`, and a subnet or an address in each. */

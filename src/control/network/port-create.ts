@@ -6,10 +6,11 @@ import type { Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { type Binding, bindingFor } from './binding.ts';
+import { dnsDomain, dnsName } from './dns-names.ts';
 import { allocateAddresses, lockNetwork } from './ipam.ts';
 import { macsInUse, newMacs } from './mac-addresses.ts';
 import { newObject } from './new-object.ts';
-import { addressPairs, checkFixedIps, checkMac, dhcpOptions, dnsName } from './port-attributes.ts';
+import { addressPairs, checkFixedIps, checkMac, dhcpOptions } from './port-attributes.ts';
 import { isNetworkService, ownsNetwork, requirePortPolicy } from './port-policy.ts';
 import { checkQuota } from './quotas.ts';
 import type { Given } from './rule.ts';
@@ -117,7 +118,7 @@ async function lockedNetworks(tx: Tx, context: Context, ids: readonly string[]):
 function checked(one: Wanted, config: Config): Wanted {
   if (one.mac_address !== undefined) checkMac(one.mac_address);
   if (one.fixed_ips) checkFixedIps(one.fixed_ips, isNetworkService(one.device_owner) ? Infinity : config.max_fixed_ips_per_port);
-  return { ...one, extra_dhcp_opts: dhcpOptions(one.extra_dhcp_opts), dns_name: dnsName('dns_name', one.dns_name), dns_domain: dnsName('dns_domain', one.dns_domain) };
+  return { ...one, extra_dhcp_opts: dhcpOptions(one.extra_dhcp_opts), dns_name: dnsName(config, one.dns_name), dns_domain: dnsDomain(one.dns_domain) };
 }
 
 /** The defaults that the API fills in, for callers inside. Nobody changes them in place. */

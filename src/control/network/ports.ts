@@ -1,12 +1,12 @@
 /** Ports: what a client may see of them and ask for. How they come to be and change is in port-create.ts and port-update.ts. */
-import type { Config } from '#model/config.ts';
 import { ApiError } from '#model/errors.ts';
-import { network, type Port, port } from '#model/networks.ts';
+import { network, port } from '#model/networks.ts';
 import { normalizeIp } from '#net/ip.ts';
 import type { Reader } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import { aliveHosts } from './agents.ts';
 import { ensureDhcp } from './dhcp-scheduling.ts';
+import { dnsAssignment } from './dns-names.ts';
 import { createPorts, type NewPort } from './port-create.ts';
 import { ownsNetwork } from './port-policy.ts';
 import { deletePorts, updatePort } from './port-update.ts';
@@ -66,12 +66,4 @@ function badFilter(value: string): never {
 
 function byGroups(query: any, values: readonly string[]): any {
   return query.where((e: any) => e('ports.id', 'in', e.selectFrom('port_security_groups').select('port_id').where('security_group_id', 'in', values)));
-}
-
-/** The names that the network's DNS answers for the port. */
-function dnsAssignment(config: Config, one: Port): Record<string, unknown>[] {
-  return one.fixed_ips.map(({ ip_address }) => {
-    const hostname = one.dns_name || `host-${ip_address!.replaceAll(/[.:]/g, '-')}`;
-    return { hostname, ip_address, fqdn: hostname.endsWith('.') ? hostname : `${hostname}.${config.dns_domain}` };
-  });
 }

@@ -18,6 +18,16 @@ export function readProcess(program: string, pid: number, folder: string): Owned
   return found && folderOf(found) === folder ? found : undefined;
 }
 
+/** True once the process holds nothing any more: its command line goes before its sockets do, which the next one wants. */
+export function hasEnded(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return /^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return true; // reaped
+  }
+}
+
 /** All processes of `program` with a folder below `root`, by folder: one pass over /proc. */
 export function findProcesses(program: string, root: string): Map<string, OwnedProcess[]> {
   const byFolder = new Map<string, OwnedProcess[]>();

@@ -5,15 +5,15 @@ import { type DesiredDnsmasq, desiredDnsmasq, serverRefusal } from './desired.ts
 import { hostEntry } from './hosts.ts';
 
 const subnet: DhcpSubnet = {
-  subnet_id: 's4', cidr: '172.16.0.0/24', gateway_ip: '172.16.0.1', dns_nameservers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true, metadata: null,
+  subnet_id: 's4', cidr: '172.16.0.0/24', gateway_ip: '172.16.0.1', dns_nameservers: [], dhcp_servers: ['172.16.0.2'], host_routes: [], ipv6_address_mode: null, enable_dhcp: true, metadata: null,
 };
-const subnet6: DhcpSubnet = { ...subnet, subnet_id: 's6', cidr: '2001:db8::/64', gateway_ip: '2001:db8::1', ipv6_address_mode: 'dhcpv6-stateful' };
+const subnet6: DhcpSubnet = { ...subnet, subnet_id: 's6', cidr: '2001:db8::/64', gateway_ip: '2001:db8::1', dhcp_servers: ['2001:db8::2'], ipv6_address_mode: 'dhcpv6-stateful' };
 const server: DhcpServerItem = {
   type: 'dhcp-server', network_id: 'n1', port_id: 'd1', device: 'tapd1', mac_address: 'fa:16:3e:00:00:02', mtu: 1450,
   addresses: ['172.16.0.2/24'], subnets: [subnet], dns_domain: 'openstacklocal.', dns_servers: [], local_resolv: false, metadata: false, lease_duration: 86_400,
 };
 const vm: DhcpHostItem = {
-  type: 'dhcp-host', network_id: 'n1', port_id: 'p1', mac_address: 'fa:16:3e:00:00:11', hostname: 'vm1', options: [],
+  type: 'dhcp-host', network_id: 'n1', port_id: 'p1', mac_address: 'fa:16:3e:00:00:11', hostname: 'vm1', names: [], options: [],
   addresses: [{ subnet_id: 's4', ip_address: '172.16.0.11' }],
 };
 const render = (it: DhcpServerItem, ...hosts: DhcpHostItem[]): DesiredDnsmasq =>
@@ -24,14 +24,15 @@ test('N-DH-6 N-DH-7 N-DH-10 N-DH-11: the command line and files of a plain netwo
   const { args, files, bindings, reasons } = render(server, vm);
   assert.deepEqual(args, [
     '--conf-file=/dev/null', '--no-hosts', '--no-resolv', '--pid-file=/s/dhcp/n1/pid', '--dhcp-hostsfile=/s/dhcp/n1/host',
-    '--addn-hosts=/s/dhcp/n1/addn_hosts', '--dhcp-optsfile=/s/dhcp/n1/opts', '--dhcp-leasefile=/s/dhcp/n1/leases', '--except-interface=lo',
-    '--interface=tapd1', '--bind-dynamic', '--no-ping', '--dhcp-lease-max=16777216', '--quiet-dhcp', '--quiet-dhcp6',
+    '--addn-hosts=/s/dhcp/n1/addn_hosts', '--servers-file=/s/dhcp/n1/servers', '--dhcp-optsfile=/s/dhcp/n1/opts', '--dhcp-leasefile=/s/dhcp/n1/leases',
+    '--local-service', '--domain-needed', '--dhcp-ignore-names', '--bind-dynamic', '--no-ping', '--dhcp-lease-max=16777216', '--quiet-dhcp', '--quiet-dhcp6',
     '--domain=openstacklocal', '--dhcp-option-force=option:mtu,1450',
     '--dhcp-range=set:subnet-s4,172.16.0.0,static,255.255.255.0,86400s', '--dhcp-ignore=tag:subnet-s4,tag:!known',
   ]);
   assert.deepEqual(files, {
     host: 'fa:16:3e:00:00:11,172.16.0.11,vm1.openstacklocal\n',
     addn_hosts: '172.16.0.11\tvm1.openstacklocal vm1\n',
+    servers: 'server=/vm1.openstacklocal/\n',
     opts: 'tag:subnet-s4,option:router,172.16.0.1\ntag:subnet-s4,option:dns-server,172.16.0.2\n',
   });
   assert.deepEqual([...bindings], [['172.16.0.11', 'fa:16:3e:00:00:11']]);
@@ -61,10 +62,12 @@ test('N-DNS-1 N-DNS-2 N-DNS-3: who resolves for the guests', () => {
   assert.equal(nameservers([]), 'tag:subnet-s4,option:dns-server,172.16.0.2');
   assert.equal(nameservers(['9.9.9.9', '8.8.8.8']), 'tag:subnet-s4,option:dns-server,9.9.9.9,8.8.8.8');
   assert.equal(nameservers(['0.0.0.0']), 'tag:subnet-s4,option:dns-server', 'none announced');
-  const resolving = (more: Partial<DhcpServerItem>): string[] => render({ ...server, ...more }).args.filter((arg) => /resolv|^--server/.test(arg));
+  const resolving = (more: Partial<DhcpServerItem>): string[] => render({ ...server, ...more }).args.filter((arg) => /resolv|^--server=/.test(arg));
   assert.deepEqual(resolving({}), ['--no-resolv']);
   assert.deepEqual(resolving({ local_resolv: true }), []);
-  assert.deepEqual(resolving({ dns_servers: ['1.1.1.1', '2606:4700::1111'] }), ['--no-resolv', '--server=1.1.1.1', '--server=2606:4700::1111']);
+  const forwarders = ['--no-resolv', '--server=1.1.1.1#5353', '--server=2606:4700::1111'];
+  assert.deepEqual(resolving({ dns_servers: ['1.1.1.1#5353', '2606:4700::1111'] }), forwarders);
+  assert.deepEqual(resolving({ dns_servers: ['1.1.1.1#5353', '2606:4700::1111'], local_resolv: true }), forwarders, 'named servers go before the host’s resolver');
 });
 
 test('DHCPv6: a stateful range with addresses, a stateless one with options only, SLAAC without a range', () => {
@@ -74,7 +77,7 @@ test('DHCPv6: a stateful range with addresses, a stateless one with options only
   const ranges = (desired: DesiredDnsmasq): string[] => desired.args.filter((arg) => arg.startsWith('--dhcp-range=set:subnet-s6'));
   const stateful = of('dhcpv6-stateful');
   assert.deepEqual(ranges(stateful), ['--dhcp-range=set:subnet-s6,2001:db8::,static,64,86400s']);
-  assert.equal(stateful.files.host, 'fa:16:3e:00:00:11,172.16.0.11,vm1.openstacklocal\nfa:16:3e:00:00:11,[2001:db8::11],vm1.openstacklocal\n');
+  assert.equal(stateful.files.host, 'fa:16:3e:00:00:11,172.16.0.11,vm1.openstacklocal\nfa:16:3e:00:00:11,[2001:db8::11]\n', 'no name for DHCPv6');
   assert.equal(stateful.files.addn_hosts, '172.16.0.11\tvm1.openstacklocal vm1\n2001:db8::11\tvm1.openstacklocal vm1\n');
   assert.match(stateful.files.opts, /^tag:subnet-s6,option6:dns-server,\[2001:db8::2\]\ntag:subnet-s6,option6:domain-search,openstacklocal$/m);
   const stateless = of('dhcpv6-stateless');
@@ -93,6 +96,41 @@ test('N-MD-12 N-MD-4 N-MD-13: the metadata route leads to the server, when asked
 test('a port without a name is called after its address; a lease of -1 never ends', () => {
   assert.equal(render(server, { ...vm, hostname: '' }).files.addn_hosts, '172.16.0.11\thost-172-16-0-11.openstacklocal host-172-16-0-11\n');
   assert.match(render({ ...server, lease_duration: -1 }).args.join(' '), /static,255\.255\.255\.0,infinite /);
+});
+
+test('N-DH-12: clients are told of all DHCP servers of their network', () => {
+  assert.equal(optsOf({ ...subnet, dhcp_servers: ['172.16.0.2', '172.16.0.3'] })[1], 'tag:subnet-s4,option:dns-server,172.16.0.2,172.16.0.3');
+  assert.equal(optsOf({ ...subnet, dhcp_servers: ['172.16.0.2', '172.16.0.3'], dns_nameservers: ['9.9.9.9'] })[1], 'tag:subnet-s4,option:dns-server,9.9.9.9');
+  assert.equal(optsOf({ ...subnet, dhcp_servers: [] })[1], 'tag:subnet-s4,option:dns-server,172.16.0.2', 'this one, if nobody is known in the subnet');
+});
+
+test('a port is called by its name in the cloud’s domain first, by its name alone, and by further names', () => {
+  const of = (hostname: string, names: string[] = [], dns_domain = 'openstacklocal.'): string[] => {
+    const { addn_hosts, servers } = render({ ...server, dns_domain }, { ...vm, hostname, names }).files;
+    return [addn_hosts.trim().split('\t')[1]!, ...servers.trim().split('\n')];
+  };
+  assert.deepEqual(of('vm1', ['vm1.net.example']), ['vm1.openstacklocal vm1 vm1.net.example', 'server=/vm1.openstacklocal/', 'server=/vm1.net.example/']);
+  assert.deepEqual(of('com'), ['com.openstacklocal com', 'server=/com.openstacklocal/'], 'a short name claims no domain');
+  assert.deepEqual(of('www.google'), ['www.google.openstacklocal', 'server=/www.google.openstacklocal/'], 'several labels alone could be somebody’s outside');
+  assert.deepEqual(of('vm1', [], ''), ['vm1', '']);
+});
+
+test('a port on a subnet without DHCP, or of its own addressing, has its name and no lease', () => {
+  const fixed = { ...subnet, subnet_id: 'fixed', cidr: '10.5.0.0/24', enable_dhcp: false };
+  const slaac = { ...subnet6, ipv6_address_mode: 'slaac' };
+  const addresses = [{ subnet_id: 'fixed', ip_address: '10.5.0.9' }, { subnet_id: 's6', ip_address: '2001:db8::9' }];
+  const { files, hostReasons, bindings } = render({ ...server, subnets: [subnet, fixed, slaac] }, { ...vm, addresses });
+  assert.deepEqual([files.host, files.addn_hosts, hostReasons.size, bindings.size], ['', '10.5.0.9\tvm1.openstacklocal vm1\n2001:db8::9\tvm1.openstacklocal vm1\n', 0, 0]);
+});
+
+test('a name that DNS cannot carry costs the name, not the lease', () => {
+  for (const poison of [{ hostname: 'x'.repeat(64) }, { hostname: 'vm1', names: ['vm1.a b'] }]) {
+    const { files, hostReasons, partly } = render(server, { ...vm, ...poison });
+    assert.match(hostReasons.get('p1') ?? '', /is no host name$/);
+    assert.ok(partly.has('p1'));
+    assert.equal(files.addn_hosts, poison.names ? '172.16.0.11\tvm1.openstacklocal vm1\n' : '172.16.0.11\thost-172-16-0-11.openstacklocal host-172-16-0-11\n');
+    assert.match(files.host, /^fa:16:3e:00:00:11,172\.16\.0\.11,/);
+  }
 });
 
 test('a client with two addresses of a subnet gets the first, and both resolve', () => {
@@ -118,8 +156,8 @@ test('trap 15: options of one port by a tag that its MAC sets on the command lin
 test('law 4: values that would write lines of their own reach no file, and say why', () => {
   const injected = 'x\nfa:16:3e:00:00:66,172.16.0.66';
   const cases: [Partial<DhcpHostItem>, string][] = [
-    [{ hostname: injected }, '"x\\nfa:16:3e:00:00:66,172.16.0.66" is no host name'],
-    [{ hostname: 'ignore,set:x' }, '"ignore,set:x" is no host name'],
+    [{ hostname: injected }, '"x\\nfa:16:3e:00:00:66,172.16.0.66.openstacklocal" is no host name'],
+    [{ names: ['ignore,set:x'] }, '"ignore,set:x" is no host name'],
     [{ mac_address: 'fa:16:3e:00:00:11,ignore' }, '"fa:16:3e:00:00:11,ignore" is no MAC address'],
     [{ addresses: [{ subnet_id: 's4', ip_address: '172.16.0.11\n' }] }, '"172.16.0.11\\n" is no address'],
     [{ addresses: [{ subnet_id: 'gone', ip_address: '172.16.0.11' }] }, '172.16.0.11 is in no subnet of this network'],
@@ -132,7 +170,7 @@ test('law 4: values that would write lines of their own reach no file, and say w
     assert.deepEqual([...hostReasons], [['p1', reason]]);
     // What is refused of a name or an option costs just that; without a good MAC and address there is no lease.
     assert.deepEqual([...partly], files.host.includes('172.16.0.11') ? ['p1'] : []);
-    assert.equal(partly.has('p1'), reason.startsWith('DHCP option'));
+    assert.equal(partly.has('p1'), /^DHCP option|is no host name$/.test(reason));
     assert.match(files.host, /^fa:16:3e:00:00:12,172\.16\.0\.12,good\.openstacklocal$/m);
     assert.doesNotMatch(JSON.stringify([files, args]), /66|ignore,|log-queries|tag:x/);
   }

@@ -8,8 +8,8 @@ import type { HostEntry } from './hosts.ts';
 import { domainOf, subnetOptions, subnetTag } from './options.ts';
 import { isDeviceName, isPlainId, quoted } from './values.ts';
 
-/** Files that dnsmasq reads again on SIGHUP, by their names in the network's folder (Neutron's names). */
-export const READ_FILES = ['host', 'addn_hosts', 'opts'] as const;
+/** Files that dnsmasq reads again on SIGHUP, by their names in the network's folder (Neutron's names; it has no `servers`). */
+export const READ_FILES = ['host', 'addn_hosts', 'servers', 'opts'] as const;
 export type ReadFiles = Readonly<Record<(typeof READ_FILES)[number], string>>;
 
 export interface DesiredDnsmasq {
@@ -47,6 +47,7 @@ export function desiredDnsmasq(folder: string, server: DhcpServerItem, entries: 
 
   const host: string[] = [];
   const addnHosts: string[] = [];
+  const ownNames = new Set<string>();
   const portArgs: string[] = [];
   const bindings = new Map<string, string>();
   const hostReasons = new Map<string, string>();
@@ -56,17 +57,18 @@ export function desiredDnsmasq(folder: string, server: DhcpServerItem, entries: 
     const left = taken ? [`${taken[0]} belongs to another port`] : entry.reasons;
     if (left.length > 0) hostReasons.set(entry.item.port_id, left.join('; '));
     if (taken) continue;
-    if (left.length > 0 && entry.bindings.length === entry.item.addresses.length) partly.add(entry.item.port_id);
+    if (left.length > 0 && entry.addressed) partly.add(entry.item.port_id);
     for (const [ip, mac] of entry.bindings) bindings.set(ip, mac);
     host.push(...entry.host);
     addnHosts.push(...entry.addnHosts);
+    for (const name of entry.ownNames) ownNames.add(name);
     opts.push(...entry.options);
     portArgs.push(...entry.args);
   }
   return {
     folder,
     args: [...serverArgs(folder, server, user, reasons), ...subnets.flatMap((subnet) => subnetArgs(server, subnet)), ...portArgs],
-    files: { host: lines(host), addn_hosts: lines(addnHosts), opts: lines(opts) },
+    files: { host: lines(host), addn_hosts: lines(addnHosts), servers: lines([...ownNames].map((name) => `server=/${name}/`)), opts: lines(opts) },
     bindings, reasons, hostReasons, partly,
   };
 }
@@ -87,15 +89,20 @@ function serverArgs(folder: string, server: DhcpServerItem, user: string | undef
     '--conf-file=/dev/null',
     // The node's own names are not the tenants' (N-DH-10), nor is its resolver unless the operator says so (N-DH-11, N-DNS-1).
     '--no-hosts',
-    ...(server.local_resolv ? [] : ['--no-resolv']),
+    ...(server.local_resolv && server.dns_servers.length === 0 ? [] : ['--no-resolv']),
     `--pid-file=${join(folder, 'pid')}`,
     `--dhcp-hostsfile=${join(folder, 'host')}`,
     `--addn-hosts=${join(folder, 'addn_hosts')}`,
+    `--servers-file=${join(folder, 'servers')}`,
     `--dhcp-optsfile=${join(folder, 'opts')}`,
     `--dhcp-leasefile=${join(folder, 'leases')}`,
     ...(user === undefined ? [] : [`--user=${user}`, `--group=${user}`]),
-    '--except-interface=lo',
-    `--interface=${server.device}`,
+    // Whoever comes through a router is no client: not a resolver for other networks, nor for the world (Neutron's bug 1501206).
+    '--local-service',
+    // Names without a dot are nobody's outside.
+    '--domain-needed',
+    // What a guest calls itself is not what others are told.
+    '--dhcp-ignore-names',
     // Addresses of new subnets are served without a restart.
     '--bind-dynamic',
     // Addresses are assigned by the store: nobody has to be asked whether one is free.
@@ -106,9 +113,10 @@ function serverArgs(folder: string, server: DhcpServerItem, user: string | undef
     '--quiet-dhcp6',
     ...(domain === undefined ? [] : [`--domain=${domain}`]),
     ...server.dns_servers.flatMap((text) => {
-      const ip = parseIp(text);
+      const [, address = '', port = ''] = /^([^#]*)(#[0-9]{1,5})?$/.exec(text) ?? [];
+      const ip = parseIp(address);
       if (!ip) reasons.push(`DNS server ${quoted(text)} is no address`);
-      return ip ? [`--server=${formatIp(ip)}`] : [];
+      return ip ? [`--server=${formatIp(ip)}${port}`] : [];
     }),
     `--dhcp-option-force=option:mtu,${server.mtu}`,
   ];

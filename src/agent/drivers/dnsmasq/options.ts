@@ -101,7 +101,7 @@ function options6(server: DhcpServerItem, subnet: DhcpSubnet, cidr: Cidr): Lines
   return { lines, reasons };
 }
 
-/** The subnet's own list; without one the DHCP server itself (N-DNS-1, N-DNS-2); none for the list of only `0.0.0.0` or `::`. */
+/** The subnet's own list; without one the network's DHCP servers (N-DNS-1, N-DNS-2, N-DH-12); none for the list of only `0.0.0.0` or `::`. */
 function nameservers(server: DhcpServerItem, subnet: DhcpSubnet, cidr: Cidr, reasons: string[]): Ip[] {
   const listed = subnet.dns_nameservers.flatMap((text) => {
     const ip = parseIp(text);
@@ -110,6 +110,8 @@ function nameservers(server: DhcpServerItem, subnet: DhcpSubnet, cidr: Cidr, rea
   });
   if (listed.length === 1 && listed[0]!.value === 0n) return [];
   if (listed.length > 0) return listed;
+  const servers = subnet.dhcp_servers.flatMap((text) => parseIp(text) ?? []).filter((ip) => cidrContains(cidr, ip));
+  if (servers.length > 0) return servers;
   const own = ownAddress(server, cidr);
   return own ? [own] : [];
 }

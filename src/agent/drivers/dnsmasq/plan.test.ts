@@ -12,7 +12,7 @@ const LEASES = `1795536831 ${MAC1} 172.16.0.11 vm1 01:${MAC1}
 duid 00:01:00:01:32:97:22:bf:fa:16:3e:00:00:02
 1795457934 1040187409 fd00:6::11 vm1 ${DUID1}
 `;
-const files = { host: `${MAC1},172.16.0.11,vm1\n${MAC1},[fd00:6::11],vm1\n${MAC2},172.16.0.12\n`, addn_hosts: '', opts: '' };
+const files = { host: `${MAC1},172.16.0.11,vm1\n${MAC1},[fd00:6::11],vm1\n${MAC2},172.16.0.12\n`, addn_hosts: '', servers: '', opts: '' };
 const desired: DesiredDnsmasq = {
   folder: '/s', args: ['--a', '--b'], files, reasons: [], hostReasons: new Map(), partly: new Set(),
   bindings: new Map([['172.16.0.11', MAC1], ['172.16.0.12', MAC2], ['fd00:6::11', MAC1]]),

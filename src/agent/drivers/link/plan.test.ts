@@ -6,7 +6,7 @@ import { asFound, EMPTY_INSIDE, type FoundInside, type FoundOutside, parseInside
 import { planLinks, printLinkPlan } from './plan.ts';
 
 const subnet: DhcpSubnet = {
-  subnet_id: 's4', cidr: '172.16.0.0/24', gateway_ip: '172.16.0.1', dns_nameservers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true, metadata: null,
+  subnet_id: 's4', cidr: '172.16.0.0/24', gateway_ip: '172.16.0.1', dns_nameservers: [], dhcp_servers: [], host_routes: [], ipv6_address_mode: null, enable_dhcp: true, metadata: null,
 };
 const server: DhcpServerItem = {
   type: 'dhcp-server', network_id: 'n1', port_id: 'd1', device: 'tapd1', mac_address: 'fa:16:3e:00:00:02', mtu: 1450,
