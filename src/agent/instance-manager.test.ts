@@ -6,7 +6,7 @@ import type { InstanceReport } from '#protocol/messages.ts';
 import { InstanceManager, type InstancePort } from './instance-manager.ts';
 
 const item = (server_id: string, given: Partial<InstanceItem> = {}): InstanceItem => ({
-  type: 'instance', server_id, name: server_id, hostname: server_id, project_id: 'p', image: 'busybox', vcpus: 1, ram: 64, power: 'on', ready: true, generation: 0, nics: [], config_drive: {}, ...given,
+  type: 'instance', server_id, name: server_id, hostname: server_id, project_id: 'p', image: 'busybox', vcpus: 1, ram: 64, power: 'on', ready: true, generation: 0, nics: [], config_drive: {}, has_config_drive: true, ...given,
 });
 
 /** A driver in memory that takes a moment for everything, as programs do. */

@@ -60,6 +60,14 @@ export interface ServerPort {
 /** Bytes of a password that a guest tells (nova/api/metadata/password.py). */
 export const MAX_GUEST_PASSWORD = 1020;
 
+/** What a server of the qemu driver is made of, as its image said at the time of creation. */
+export interface ServerMachine {
+  readonly disk_format: 'raw' | 'ami' | 'qcow2';
+  readonly kernel_id: string | null;
+  readonly ramdisk_id: string | null;
+  readonly os_command_line: string | null;
+}
+
 /** Why a server is in ERROR, as the API shows it. */
 export interface ServerFault {
   readonly code: number;
@@ -101,6 +109,8 @@ export const server = defineResource({
     metadata: readOnly(written<Record<string, string>>()),
     tags: readOnly(written<string[]>()),
     config_drive: readOnly(boolean),
+    /** Null for a container. */
+    machine: readOnly(nullable(written<ServerMachine>())),
     locked: readOnly(boolean),
     ports: readOnly(written<ServerPort[]>()),
     access_ip_v4: readOnly(text(64)),

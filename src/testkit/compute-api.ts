@@ -42,9 +42,9 @@ export interface ComputeApi {
   close(): Promise<void>;
 }
 
-/** With an Open vSwitch agent on each of `hostNames`, whose consoles say who they are. */
-export async function computeApi(store: Store, hostNames: readonly string[] = ['compute1', 'compute2']): Promise<ComputeApi> {
-  const config = loadConfig('');
+/** With an Open vSwitch agent on each of `hostNames`, whose consoles say who they are; `yaml` is the settings file. */
+export async function computeApi(store: Store, hostNames: readonly string[] = ['compute1', 'compute2'], yaml = ''): Promise<ComputeApi> {
+  const config = loadConfig(yaml);
   const stateDir = mkdtempSync(join(tmpdir(), 'patchbay-compute-'));
   const hosts = hostNames.map((host): ComputeHost => ({ host, zone: 'nova', alive: true, updated_at: '2026-11-23T15:53:12Z', vcpus: 4, memory_mb: 8192, local_gb: 100, host_ip: '10.0.0.1' }));
   await store.write(async (tx) => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readFile, readdir, readlink, rm, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { DhcpManager } from '#agent/dhcp-manager.ts';
+import { MetadataProxies } from '#agent/metadata-proxies.ts';
 import type { DhcpHostItem, DhcpServerItem } from '#hoststate/dhcp.ts';
 import type { Item } from '#hoststate/host-state.ts';
 import { BridgePlugger, Client, host, makeBridge, server, sh, subnet } from './dhcp-lab.ts';
@@ -33,7 +34,7 @@ if (await insideSimulatedHost(import.meta.filename)) {
   await sh(`ip netns exec world dnsmasq ${resolver} --listen-address=${UPSTREAM} --pid-file="$1/upstream.pid" --log-queries --log-facility="$1/upstream.log"`, folder);
   const asked = async (): Promise<string[]> => (await readFile(`${folder}/upstream.log`, 'utf8')).match(/query\[\w+\] \S+ from \S+/g) ?? [];
 
-  const manager = new DhcpManager({ stateDir: folder, plugger: new BridgePlugger(() => 'br-a') });
+  const manager = new DhcpManager({ stateDir: folder, plugger: new BridgePlugger(() => 'br-a'), proxies: new MetadataProxies({ root: `${folder}/metadata`, socket: '/run/metadata_proxy' }) });
   const change = async (upserts: Item[], removals: string[] = []): Promise<void> => {
     manager.update(upserts, removals);
     assert.deepEqual((await manager.apply()).filter(({ ok }) => !ok), []);

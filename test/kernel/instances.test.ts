@@ -1,14 +1,15 @@
 /** Container instances on a real kernel: a host of its own, a bridge with a DHCP server on it, guests plugged into it. */
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import type { InstanceItem, InstanceNic } from '#hoststate/instance.ts';
+import type { InstanceItem } from '#hoststate/instance.ts';
 import { ContainerDriver } from '#instances/container/container-driver.ts';
 import { run, runOk } from '#instances/run.ts';
+import { devices, item, mac, nic, plug, serverId, shell, startBridge, untilConsole } from './instance-lab.ts';
 import { insideSimulatedHost } from './simulated-host.ts';
 
 if (await insideSimulatedHost(import.meta.filename)) {
@@ -17,27 +18,18 @@ if (await insideSimulatedHost(import.meta.filename)) {
   const images = join(work, 'images');
   const layersDir = join(work, 'layers');
   const driver = newDriver();
-  let dnsmasq: ReturnType<typeof spawn>;
+  let dnsmasq: ChildProcess;
 
   before(async () => {
     mkdirSync(images);
     mkdirSync(stateDir, { mode: 0o700 });
-    await shell(`
-      ip link add br0 type bridge
-      ip link set br0 address fa:16:3e:ff:ff:ff up
-      ip addr add 10.0.0.1/24 dev br0
-      ip -6 addr add fd00:6::1/64 dev br0 nodad
-      ip addr add 192.0.2.1/32 dev lo
-    `);
-    dnsmasq = spawn('dnsmasq', [
-      '--no-daemon', '--conf-file=/dev/null', '--no-resolv', '--no-hosts', '--port=0', '--interface=br0', '--bind-interfaces',
-      '--user=root', `--dhcp-leasefile=${work}/leases`, '--dhcp-range=10.0.0.0,static,1h', '--dhcp-range=fd00:6::,static,64',
-      ...[5, 6, 7].map((n) => `--dhcp-host=${mac(n)},10.0.0.${n},[fd00:6::${n}]`),
+    dnsmasq = await startBridge(work, [
       '--dhcp-option=option:mtu,1400', '--dhcp-option=option:router,10.0.0.1', '--dhcp-option=option:dns-server,10.0.0.2',
       '--dhcp-option=option:domain-search,example.org',
       // Without the default route in it option 3 must be ignored (RFC 3442).
       '--dhcp-option=option:classless-static-route,169.254.169.254/32,10.0.0.2,10.9.0.0/16,10.0.0.3',
-    ], { stdio: 'ignore' });
+    ]);
+    await shell('ip addr add 192.0.2.1/32 dev lo');
     await driver.warmUp();
   });
 
@@ -305,14 +297,8 @@ guest5
     return stdout;
   }
 
-  /** Waits until the console holds a text so many times. */
-  async function console_(server_id: string, text: string, times = 1): Promise<string> {
-    for (let waited = 0; ; waited += 10) {
-      const log = await driver.consoleLog(server_id);
-      if (log.split(text).length > times) return log;
-      assert.ok(waited < 15_000, `the console never said ${JSON.stringify(text)}:\n${log}`);
-      await setTimeout(10);
-    }
+  function console_(server_id: string, text: string, times = 1): Promise<string> {
+    return untilConsole(driver, server_id, text, times);
   }
 
   /** Makes the key pair that `ssh` uses; its public line. */
@@ -384,59 +370,4 @@ const ATTACKS = {
 function rootDisk(): string {
   const line = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').find((each) => each.split(' ')[4] === '/')!;
   return line.split(' ')[2]!.replace(':', ' ');
-}
-
-function serverId(number: number): string {
-  return `6a1f4f3e-0000-4000-8000-${String(number).padStart(12, '0')}`;
-}
-
-function mac(number: number): string {
-  return `fa:16:3e:00:00:${String(number).padStart(2, '0')}`;
-}
-
-function nic(number: number): InstanceNic {
-  const port_id = `${String(number).padStart(11, '0')}-4000-8000`;
-  return { port_id, device: `tap${port_id.slice(0, 11)}`, mac_address: mac(number), mtu: 1500 };
-}
-
-function item(number: number, data: { user_data?: string; public_keys?: Record<string, string>; networks?: string[] } = {}): InstanceItem {
-  const server_id = serverId(number);
-  const hostname = `guest${number}`;
-  const base64 = (text: string) => Buffer.from(text).toString('base64');
-  return {
-    type: 'instance',
-    server_id,
-    name: hostname,
-    hostname,
-    project_id: 'p',
-    image: 'busybox',
-    vcpus: 1,
-    ram: 64,
-    power: 'on',
-    ready: true,
-    generation: 1,
-    nics: [nic(number)],
-    config_drive: {
-      'openstack/latest/meta_data.json': base64(JSON.stringify({ uuid: server_id, hostname, public_keys: data.public_keys })),
-      'openstack/latest/network_data.json': base64(
-        JSON.stringify({
-          links: [{ id: 'l', ethernet_mac_address: mac(number) }],
-          networks: (data.networks ?? ['ipv4_dhcp']).map((type) => ({ link: 'l', type })),
-        }),
-      ),
-      ...(data.user_data !== undefined && { 'openstack/latest/user_data': base64(data.user_data) }),
-    },
-  };
-}
-
-async function plug(instance: InstanceItem): Promise<void> {
-  for (const { device } of instance.nics) await runOk('ip', ['link', 'set', device, 'master', 'br0']);
-}
-
-function devices(): string[] {
-  return readFileSync('/proc/self/net/dev', 'utf8').split('\n').slice(2).map((line) => line.split(':')[0]!.trim()).filter((name) => name !== '');
-}
-
-async function shell(script: string): Promise<string> {
-  return runOk('sh', ['-ec', script]);
 }

@@ -62,3 +62,10 @@ export function nextLink(base: string, path: string, query: Query, marker: strin
   parameters.set('marker', marker);
   return { rel: 'next', href: `${base}${path}?${parameters}` };
 }
+
+/** What is missing is the request's fault here, not the address's: 400 in Nova's words. */
+export function otherwise(type: ApiError['type'], reason: string): (error: unknown) => never {
+  return (error) => {
+    throw error instanceof ApiError && error.type === type ? new ApiError('badRequest', { reason }) : error;
+  };
+}

@@ -9,6 +9,7 @@ import type { Context } from '../http/context.ts';
 import { checked, isObject, limitOf, memberOf, nextLink, type Query, valueOf } from './body.ts';
 import type { Deps } from './deps.ts';
 import { mustBeAdmin } from './policy.ts';
+import { checkDriverSpec } from './server-machine.ts';
 
 export const flavors = new Table(flavorResource);
 
@@ -60,6 +61,7 @@ export function flavorRoutes(app: FastifyInstance, { store, publicEndpoint }: De
   app.post<ById>('/flavors/:id/os-extra_specs', async (request) => {
     mustBeAdmin(request.context, 'os-flavor-extra-specs:create');
     const given = extraSpecs(memberOf(request.body, 'extra_specs'));
+    checkDriverSpec(given);
     await change(request.params.id, request.requestId, ({ extra_specs }) => ({ extra_specs: { ...extra_specs, ...given } }));
     return { extra_specs: given };
   });
@@ -67,6 +69,7 @@ export function flavorRoutes(app: FastifyInstance, { store, publicEndpoint }: De
     mustBeAdmin(request.context, 'os-flavor-extra-specs:update');
     const given = extraSpecs(isObject(request.body) ? request.body : {});
     if (Object.keys(given).join() !== request.params.key) throw new ApiError('badRequest', { reason: 'Request body and URI mismatch' });
+    checkDriverSpec(given);
     await change(request.params.id, request.requestId, ({ extra_specs }) => ({ extra_specs: { ...extra_specs, ...given } }));
     return given;
   });

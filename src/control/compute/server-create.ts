@@ -7,7 +7,7 @@ import type { Port } from '#model/networks.ts';
 import type { Tx } from '#store/store.ts';
 import type { Context } from '../http/context.ts';
 import { visibleImage } from '../image/images.ts';
-import { checked, isObject } from './body.ts';
+import { checked, isObject, otherwise } from './body.ts';
 import type { Deps } from './deps.ts';
 import { visibleFlavor } from './flavors.ts';
 import { type ComputeHost, loads } from './hosts.ts';
@@ -16,6 +16,7 @@ import type { NetworkCommands, PortBinding } from './network-port.ts';
 import { mayWrite, projectOf } from './policy.ts';
 import { type Nic, readNetworks, type RequestedNetworks, resolveNetworks } from './requested-networks.ts';
 import { chooseHosts, type Placement, readPlacement } from './scheduling.ts';
+import { machineOf } from './server-machine.ts';
 import { readMetadata } from './server-metadata.ts';
 import { servers } from './servers.ts';
 
@@ -74,12 +75,13 @@ export function readServerRequest(body: unknown, microversion: number): ServerRe
 }
 
 /** Creates what the request asks for, scheduled and with its ports; with no host alive the servers are in ERROR. */
-export async function createServers({ store, network, hosts }: Deps, context: Context, request: ServerRequest): Promise<Server[]> {
+export async function createServers({ store, config, network, hosts }: Deps, context: Context, request: ServerRequest): Promise<Server[]> {
   mayWrite(context, 'servers:create');
   const projectId = projectOf(context, 'servers:create');
   const known = await hosts.hosts();
   const placement = readPlacement(context, request.availabilityZone, known);
-  return store.write((tx) => create(tx, context, network, request, projectId, known, placement), context.request_id);
+  const settled = { ...request, configDrive: request.configDrive || config.force_config_drive };
+  return store.write((tx) => create(tx, context, network, settled, projectId, known, placement), context.request_id);
 }
 
 async function create(tx: Tx, context: Context, network: NetworkCommands, request: ServerRequest, projectId: string, known: readonly ComputeHost[], placement: Placement): Promise<Server[]> {
@@ -88,6 +90,7 @@ async function create(tx: Tx, context: Context, network: NetworkCommands, reques
   if (image.status !== 'active') throw new ApiError('badRequest', { reason: `Image ${image.id} is not active.` });
   if (flavor.ram < image.min_ram) throw new ApiError('badRequest', { reason: "Flavor's memory is too small for requested image." });
   if (flavor.disk !== 0 && flavor.disk < image.min_disk) throw new ApiError('badRequest', { reason: "Flavor's disk is too small for requested image." });
+  const machine = await machineOf(tx, context, flavor, image);
   const key = request.keyName === null ? undefined : await keypairOf(tx, context.user_id, request.keyName).catch(otherwise('KeypairNotFound', 'Invalid key_name provided.'));
   const groups = await groupIds(tx, context, network, request.securityGroups);
   const nics = await resolveNetworks(tx, context, network, request.networks, request.count);
@@ -104,7 +107,8 @@ async function create(tx: Tx, context: Context, network: NetworkCommands, reques
       ...(chosen ? { status: 'BUILD', task_state: 'spawning', fault: null } : { status: 'ERROR', task_state: null, fault: noValidHost(tx.now) }),
       host: chosen?.[index]!.host ?? null, availability_zone: chosen?.[index]!.zone ?? placement.zone, image_id: image.id, ...sizes(flavor),
       key_name: key?.name ?? null, key_data: key?.public_key ?? null, user_data: request.userData, metadata: request.metadata, tags: [],
-      config_drive: request.configDrive, locked: false, ports: [], access_ip_v4: request.accessIps[0], access_ip_v6: request.accessIps[1], reservation_id,
+      // As in Nova an image may insist on it, and the server says so from then on.
+      config_drive: request.configDrive || image.properties['img_config_drive'] === 'mandatory', machine, locked: false, ports: [], access_ip_v4: request.accessIps[0], access_ip_v6: request.accessIps[1], reservation_id,
       launch_index: index, seed: randomBytes(32).toString('hex'), password: null, created_at: tx.now, updated_at: tx.now, launched_at: null,
     };
   });
@@ -166,13 +170,6 @@ async function groupIds(tx: Tx, context: Context, network: NetworkCommands, name
 const sizes = ({ id, vcpus, ram, disk }: Flavor) => ({ flavor_id: id, vcpus, ram, disk });
 
 const noValidHost = (created: string) => ({ code: 500, message: 'No valid host was found. There are not enough hosts available.', created });
-
-/** What is missing is the request's fault here, not the address's: 400 in Nova's words. */
-function otherwise(type: ApiError['type'], reason: string): (error: unknown) => never {
-  return (error) => {
-    throw error instanceof ApiError && error.type === type ? new ApiError('badRequest', { reason }) : error;
-  };
-}
 
 /** Server groups do not exist here: a hint that names one would be a promise not kept. */
 function refuseGroup(body: Record<string, unknown>): void {

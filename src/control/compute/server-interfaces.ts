@@ -61,6 +61,8 @@ async function attach({ store, network }: Deps, context: Context, id: string, bo
   return store.write(async (tx) => {
     const server = await serverToChange(tx, context, id, 'os-attach-interfaces:create');
     mustBeIn(server, 'attach_interface', 'ACTIVE', 'SHUTOFF');
+    // Nova's answer for a driver that cannot, and what helps.
+    if (server.machine !== null && server.power === 'on') throw new ApiError('badRequest', { reason: `Attaching interfaces is not supported for instance ${id} while it runs: it runs in qemu. Stop it, attach, start it.` });
     let port: Port;
     if (given.port_id) {
       const found = await usablePort(tx, context, network, given.port_id);

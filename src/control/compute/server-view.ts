@@ -57,7 +57,7 @@ function wire(server: Server, view: View, ports: readonly Port[], networkNames: 
     } : {}),
     ...(is_admin && microversion >= 3 ? {
       'OS-EXT-SRV-ATTR:hostname': server.hostname, 'OS-EXT-SRV-ATTR:reservation_id': server.reservation_id, 'OS-EXT-SRV-ATTR:launch_index': server.launch_index,
-      'OS-EXT-SRV-ATTR:kernel_id': '', 'OS-EXT-SRV-ATTR:ramdisk_id': '', 'OS-EXT-SRV-ATTR:root_device_name': null, 'OS-EXT-SRV-ATTR:user_data': server.user_data,
+      'OS-EXT-SRV-ATTR:kernel_id': server.machine?.kernel_id ?? '', 'OS-EXT-SRV-ATTR:ramdisk_id': server.machine?.ramdisk_id ?? '', 'OS-EXT-SRV-ATTR:root_device_name': null, 'OS-EXT-SRV-ATTR:user_data': server.user_data,
     } : {}),
     ...(microversion >= 9 ? { locked: server.locked } : {}),
     ...(is_admin && microversion >= 16 ? { host_status: server.host === null ? '' : view.aliveHosts.has(server.host) ? 'UP' : 'DOWN' } : {}),

@@ -20,13 +20,14 @@ function item(files: Record<string, unknown>, macs: string[] = [MAC]): InstanceI
     ready: true,
     generation: 1,
     nics: macs.map((mac_address, index) => ({ port_id: `port${index}`, device: `tapport${index}`, mac_address, mtu: 1500 })),
+    has_config_drive: true,
     config_drive: Object.fromEntries(Object.entries(files).map(([path, content]) => [path, Buffer.from(text(content)).toString('base64')])),
   };
 }
 
 /** The plain files as one text. */
 function plain(instance: InstanceItem): string {
-  return [...renderConfigDrive(instance)]
+  return [...renderConfigDrive(instance).files]
     .filter(([path]) => path.startsWith('.patchbay/'))
     .map(([path, content]) => `${path.slice('.patchbay/'.length)}:\n${content.toString().replaceAll(/^(?=.)/gm, '  ')}`)
     .join('');
@@ -36,7 +37,7 @@ const NICS = 'openstack/latest/network_data.json';
 
 test('the tree is served byte for byte', () => {
   const bytes = Buffer.from([0x23, 0x21, 0, 0xff, 0x0a]);
-  const files = renderConfigDrive({ ...item({}), config_drive: { 'openstack/latest/user_data': bytes.toString('base64') } });
+  const { files } = renderConfigDrive({ ...item({}), config_drive: { 'openstack/latest/user_data': bytes.toString('base64') } });
   assert.deepEqual(files.get('openstack/latest/user_data'), bytes);
 });
 
@@ -126,6 +127,15 @@ test('broken JSON is as good as none', () => {
 test('a newline in tenant data makes no second command', () => {
   const data = { links: [{ id: 'l', ethernet_mac_address: MAC }], networks: [{ link: 'l', type: 'ipv4', ip_address: '10.0.0.5/24\ndns 6.6.6.6' }] };
   assert.match(plain(item({ [NICS]: data })), /eth0:\n {2}address 10\.0\.0\.5\/24 dns 6\.6\.6\.6\n$/);
+});
+
+test('without a config drive only facts are there: the network, and the reading of a cloud-config for whoever has its bytes', () => {
+  const metaData = { public_keys: { mine: 'ssh-ed25519 AAAA me' } };
+  const instance = { ...item({ 'openstack/latest/meta_data.json': metaData, 'openstack/latest/user_data': '#cloud-config\nhostname: db\nruncmd: [date]\n' }), has_config_drive: false };
+  const { files, hostname } = renderConfigDrive(instance);
+  assert.deepEqual([...files.keys()].toSorted(), ['.patchbay/cloud-config/notes', '.patchbay/cloud-config/runcmd', '.patchbay/cloud-config/sha256', '.patchbay/hostname', '.patchbay/instance-id', '.patchbay/nics/eth0']);
+  assert.equal(hostname, 'db');
+  assert.equal(renderConfigDrive({ ...instance, has_config_drive: true }).files.get('.patchbay/authorized_keys')!.toString(), 'ssh-ed25519 AAAA me\n');
 });
 
 test('no path leaves the drive', () => {

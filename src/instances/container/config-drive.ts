@@ -1,15 +1,12 @@
 /**
  * What an instance finds at /config: the config drive's tree as Nova lays it out, and beside it, for an init without a
- * JSON parser, the same facts as plain lines below `.patchbay/`.
+ * JSON or YAML parser, the same facts as plain files below `.patchbay/`. A server without a config drive finds only those
+ * facts that the metadata service would not tell either, or that only help to read what it tells.
  */
 
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import type { InstanceItem } from '#hoststate/instance.ts';
-import { InstanceError } from '../instance-driver.ts';
-
-/** Path below the drive's root to its bytes. */
-export type DriveFiles = ReadonlyMap<string, Buffer>;
+import { type DriveFiles, decodedTree } from '../drive-files.ts';
+import { readUserData } from './cloud-config.ts';
 
 interface NetworkData {
   readonly links?: readonly { readonly id?: string; readonly vif_id?: string; readonly ethernet_mac_address?: string }[];
@@ -27,31 +24,27 @@ interface NetworkDataNetwork {
   readonly services?: readonly { readonly type?: string; readonly address?: string }[];
 }
 
-/** Renders the drive. Throws `create_failed` when a path leaves the drive. A broken JSON file counts as absent. */
-export function renderConfigDrive(item: InstanceItem): DriveFiles {
-  const files = new Map<string, Buffer>();
-  for (const [path, content] of Object.entries(item.config_drive)) {
-    if (path.split('/').some((part) => part === '' || part === '.' || part === '..' || part.includes('\0')))
-      throw new InstanceError('create_failed', `config drive path ${JSON.stringify(path)} is not below its root`);
-    files.set(path, Buffer.from(content, 'base64'));
-  }
-  const plain = (path: string, lines: readonly string[]) =>
-    files.set(`.patchbay/${path}`, Buffer.from(lines.map((line) => `${line}\n`).join('')));
-  plain('hostname', [item.hostname]);
-  plain('instance-id', [item.server_id]);
-  plain('authorized_keys', authorizedKeys(parsed(files.get('openstack/latest/meta_data.json'))));
-  const networkData = parsed(files.get('openstack/latest/network_data.json')) as NetworkData | undefined;
-  item.nics.forEach((nic, index) => plain(`nics/eth${index}`, nicLines(nic.mac_address, networkData)));
-  return files;
+export interface ConfigDrive {
+  readonly files: DriveFiles;
+  /** The guest's name: its server's, unless user data says another. */
+  readonly hostname: string;
 }
 
-/** Writes the drive into a new directory. */
-export async function writeConfigDrive(directory: string, files: DriveFiles): Promise<void> {
-  await mkdir(join(directory, '.patchbay/nics'), { recursive: true });
-  for (const [path, content] of files) {
-    await mkdir(dirname(join(directory, path)), { recursive: true });
-    await writeFile(join(directory, path), content, { mode: 0o644 });
-  }
+/** Renders the drive. Throws `create_failed` when a path leaves the drive. A broken JSON file counts as absent. */
+export function renderConfigDrive(item: InstanceItem): ConfigDrive {
+  const tree = decodedTree(item);
+  const files = new Map(item.has_config_drive ? tree : []);
+  const plain = (path: string, lines: readonly string[]) =>
+    files.set(`.patchbay/${path}`, Buffer.from(lines.map((line) => `${line}\n`).join('')));
+  const plan = readUserData(tree.get('openstack/latest/user_data') ?? Buffer.alloc(0));
+  const hostname = plan?.hostname ?? item.hostname;
+  plain('hostname', [hostname]);
+  plain('instance-id', [item.server_id]);
+  if (item.has_config_drive) plain('authorized_keys', authorizedKeys(parsed(tree.get('openstack/latest/meta_data.json'))));
+  for (const [path, content] of plan?.files ?? []) files.set(`.patchbay/cloud-config/${path}`, content);
+  const networkData = parsed(tree.get('openstack/latest/network_data.json')) as NetworkData | undefined;
+  item.nics.forEach((nic, index) => plain(`nics/eth${index}`, nicLines(nic.mac_address, networkData)));
+  return { files, hostname };
 }
 
 /** The keys of `public_keys` (name to key) and of `keys` (a list with types), each once, in their order. */

@@ -2,7 +2,6 @@
 
 import { chmod, mkdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import type { InstanceItem, InstanceNic } from '#hoststate/instance.ts';
 import {
   type ExecOptions,
@@ -11,13 +10,17 @@ import {
   InstanceError,
   type InstanceState,
 } from '../instance-driver.ts';
+import { Cgroups } from '../cgroups.ts';
+import { readConsole, trimConsole } from '../console-log.ts';
+import { untilGone } from '../process.ts';
 import { RunError, run, runOk } from '../run.ts';
-import { Cgroups } from './cgroups.ts';
+import { checkServerId, serverIds } from '../server-id.ts';
+import { checkNics, presentDevices } from '../taps.ts';
+import { Turns } from '../turns.ts';
 import { TOOLS } from './crun-config.ts';
-import { type GuestProcess, guestProcess, isAlive } from './guest-process.ts';
-import { InstanceDirectory, type InstanceRecord, instanceIds, isServerId } from './instance-directory.ts';
+import { type GuestProcess, guestProcess } from './guest-process.ts';
+import { InstanceDirectory, type InstanceRecord, plugArgument } from './instance-directory.ts';
 import { type ImagePath, Layers } from './layers.ts';
-import { checkNics, plugArgument, presentDevices } from './taps.ts';
 
 export interface ContainerDriverOptions {
   /** What outlives the host's crash: records, files of the guests, console logs. Made when it is missing. */
@@ -45,7 +48,7 @@ export class ContainerDriver implements InstanceDriver {
   readonly #stopTimeout: number;
   readonly #cgroups: Cgroups;
   readonly #layers: Layers;
-  readonly #queues = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
 
   constructor(options: ContainerDriverOptions) {
     this.#stateDir = resolve(options.stateDir);
@@ -63,7 +66,7 @@ export class ContainerDriver implements InstanceDriver {
   }
 
   async list(): Promise<InstanceState[]> {
-    const [ids, devices] = await Promise.all([instanceIds(this.#stateDir), presentDevices()]);
+    const [ids, devices] = await Promise.all([serverIds(this.#stateDir), presentDevices()]);
     return Promise.all(ids.map((server_id) => this.#state(server_id, devices)));
   }
 
@@ -114,7 +117,7 @@ export class ContainerDriver implements InstanceDriver {
 
   remove(server_id: string): Promise<void> {
     return this.#inTurn(server_id, async (directory) => {
-      const known = (await instanceIds(this.#stateDir)).includes(server_id);
+      const known = (await serverIds(this.#stateDir)).includes(server_id);
       if (known) await this.#end(directory, server_id, await directory.read());
       await this.#cgroups.remove(server_id);
       await directory.remove();
@@ -124,11 +127,7 @@ export class ContainerDriver implements InstanceDriver {
   async consoleLog(server_id: string, tailLines?: number): Promise<string> {
     const directory = this.#directory(server_id);
     if ((await directory.read()) === undefined) throw new InstanceError('not_found', `server ${server_id} is not on this host`);
-    const log = await directory.console();
-    if (tailLines === undefined) return log;
-    const lines = log.split('\n');
-    const end = lines.at(-1) === '' ? lines.length - 1 : lines.length;
-    return lines.slice(Math.max(0, end - tailLines)).join('\n');
+    return readConsole(directory.consolePath, tailLines);
   }
 
   async exec(server_id: string, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
@@ -174,7 +173,7 @@ export class ContainerDriver implements InstanceDriver {
 
   async #state(server_id: string, devices: ReadonlySet<string>): Promise<InstanceState> {
     const directory = this.#directory(server_id);
-    const [record, guest] = await Promise.all([directory.read(), this.#guest(server_id), directory.trimConsole()]);
+    const [record, guest] = await Promise.all([directory.read(), this.#guest(server_id), trimConsole(directory.consolePath)]);
     return {
       server_id,
       state: guest === undefined ? 'stopped' : guest.waiting ? 'created' : 'running',
@@ -220,21 +219,13 @@ export class ContainerDriver implements InstanceDriver {
   }
 
   #directory(server_id: string): InstanceDirectory {
-    if (!isServerId(server_id)) throw new InstanceError('not_found', `${JSON.stringify(server_id)} is no server id`);
+    checkServerId(server_id);
     return new InstanceDirectory(this.#stateDir, server_id);
   }
 
-  /** One thing at a time for each server, in the order of the calls. */
-  async #inTurn<T>(server_id: string, work: (directory: InstanceDirectory) => Promise<T>): Promise<T> {
+  #inTurn<T>(server_id: string, work: (directory: InstanceDirectory) => Promise<T>): Promise<T> {
     const directory = this.#directory(server_id);
-    const before = this.#queues.get(server_id);
-    const turn = (before ?? Promise.resolve()).catch(() => {}).then(() => work(directory));
-    this.#queues.set(server_id, turn);
-    try {
-      return await turn;
-    } finally {
-      if (this.#queues.get(server_id) === turn) this.#queues.delete(server_id);
-    }
+    return this.#turns.take(server_id, () => work(directory));
   }
 }
 
@@ -242,10 +233,4 @@ export class ContainerDriver implements InstanceDriver {
 function freeDevice(record: InstanceRecord): string {
   const taken = new Set(record.nics.map((nic) => nic.guest_device));
   for (let number = 0; ; number++) if (!taken.has(`eth${number}`)) return `eth${number}`;
-}
-
-/** Waits until the process is gone, at most so many milliseconds. */
-async function untilGone(guest: GuestProcess, timeout: number): Promise<void> {
-  const end = performance.now() + timeout;
-  while (performance.now() < end && (await isAlive(guest))) await setTimeout(4);
 }

@@ -1,24 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { InstanceItem } from '#hoststate/instance.ts';
 import { USER_COUNT, USER_SHIFT, crunConfig } from './crun-config.ts';
 import { type SeccompRule, seccompProfile } from './seccomp.ts';
-
-const item: InstanceItem = {
-  type: 'instance',
-  server_id: '6a1f4f3e-0000-4000-8000-000000000001',
-  name: 'web',
-  hostname: 'web-1',
-  project_id: 'p',
-  image: 'busybox',
-  vcpus: 1,
-  ram: 64,
-  power: 'on',
-  ready: true,
-  generation: 1,
-  nics: [],
-  config_drive: {},
-};
 
 interface Config {
   readonly process: { readonly noNewPrivileges: boolean; readonly capabilities: Record<string, string[]>; readonly terminal: boolean };
@@ -35,7 +18,7 @@ interface Config {
   };
 }
 
-const config = crunConfig(item, '/run/x/root', 'x64') as Config;
+const config = crunConfig('web-1', '/run/x/root', 'x64') as Config;
 
 test('a guest has every namespace of its own and no user of the host', () => {
   assert.deepEqual(
@@ -67,10 +50,10 @@ test('of /proc/sys only net is writable, and nothing of the host is mounted', ()
   assert.ok(config.mounts.find((mount) => mount.destination === '/sys')!.options.includes('ro'));
 });
 
-test('the item gives the host name, the caller the root', () => {
+test('the caller gives the host name and the root', () => {
   assert.equal(config.hostname, 'web-1');
   assert.equal(config.root.path, '/run/x/root');
-  assert.equal((crunConfig({ ...item, hostname: 'x'.repeat(100) }, '/', 'x64') as Config).hostname.length, 63);
+  assert.equal((crunConfig('x'.repeat(100), '/', 'x64') as Config).hostname.length, 63);
 });
 
 test('the system call filter denies mounts, modules, clocks, nested namespaces, devices and vsock', () => {

@@ -1,6 +1,5 @@
-/** The OCI runtime configuration of an instance: pure, from the item to what `crun create` reads. */
+/** The OCI runtime configuration of an instance: pure, what `crun create` reads. */
 
-import type { InstanceItem } from '#hoststate/instance.ts';
 import { seccompProfile } from './seccomp.ts';
 
 /** The guest's users 0…65535 are these on the host: far above what Debian hands out as subuids. */
@@ -42,7 +41,7 @@ const READ_ONLY = [
  * The configuration for `crun create`. `rootPath` is where the overlay is mounted in the namespace crun starts in.
  * Cgroups are not in it: the driver puts crun itself into them (dataplane.md trap 16).
  */
-export function crunConfig(item: InstanceItem, rootPath: string, arch: string = process.arch): object {
+export function crunConfig(hostname: string, rootPath: string, arch: string = process.arch): object {
   const mapping = [{ containerID: 0, hostID: USER_SHIFT, size: USER_COUNT }];
   return {
     ociVersion: '1.0.0',
@@ -58,7 +57,7 @@ export function crunConfig(item: InstanceItem, rootPath: string, arch: string = 
     },
     root: { path: rootPath, readonly: false },
     // The kernel takes 64 characters; a server with a longer name shall run all the same.
-    hostname: item.hostname.slice(0, 63),
+    hostname: hostname.slice(0, 63),
     mounts: [
       { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },

@@ -2,11 +2,9 @@
 
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type ProcessId, isAlive } from '../process.ts';
 
-export interface GuestProcess {
-  readonly pid: number;
-  /** In clock ticks since boot: with it a reused pid is not taken for the guest. */
-  readonly startTime: string;
+export interface GuestProcess extends ProcessId {
   /** Has not been started: crun waits behind its fifo. */
   readonly waiting: boolean;
 }
@@ -28,13 +26,4 @@ export async function guestProcess(crunRoot: string, server_id: string): Promise
   const waiting = await access(join(directory, 'exec.fifo')).then(() => true, () => false);
   const found = { pid, startTime: String(startTime), waiting };
   return (await isAlive(found)) ? found : undefined;
-}
-
-/** Whether it still runs; a zombie does not (pid 1 of a host may reap late, dataplane.md trap 16). */
-export async function isAlive({ pid, startTime }: Pick<GuestProcess, 'pid' | 'startTime'>): Promise<boolean> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  if (stat === undefined) return false;
-  // The name in parentheses may hold spaces and parentheses itself.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields[0] !== 'Z' && fields[0] !== 'X' && fields[19] === startTime;
 }

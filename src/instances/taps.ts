@@ -2,18 +2,12 @@
 
 import { readFile } from 'node:fs/promises';
 import type { InstanceNic } from '#hoststate/instance.ts';
-import { InstanceError } from '../instance-driver.ts';
-import type { PluggedNic } from './instance-directory.ts';
+import { InstanceError } from './instance-driver.ts';
 
 /** The names of all devices in this network namespace, whatever /sys is mounted. */
 export async function presentDevices(): Promise<Set<string>> {
   const lines = (await readFile('/proc/self/net/dev', 'utf8')).split('\n').slice(2);
   return new Set(lines.map((line) => line.slice(0, line.lastIndexOf(':')).trim()).filter((name) => name !== ''));
-}
-
-/** A NIC as plug.sh takes it. */
-export function plugArgument(nic: PluggedNic): string {
-  return [nic.device, nic.mac_address, String(nic.mtu), nic.guest_device].join(',');
 }
 
 /** Throws when a NIC could not be plugged, before anything is made for it. */

@@ -7,7 +7,7 @@
 import { access, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { run } from '../run.ts';
+import { run } from './run.ts';
 
 export interface Hierarchy {
   readonly kind: 'v2' | 'memory' | 'pids' | 'systemd';
