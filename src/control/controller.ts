@@ -24,6 +24,7 @@ import { imageService } from './image/service.ts';
 import { addressScopesRule } from './network/address-scopes.ts';
 import { agentsRule, heartbeat } from './network/agents.ts';
 import { setPortStatus } from './network/binding.ts';
+import { floatingIpsRule } from './network/floating-ips.ts';
 import { freeHostNumber } from './network/host-numbers.ts';
 import { askingInstance } from './metadata/asking-instance.ts';
 import { metadataSecret } from './metadata/metadata-secret.ts';
@@ -31,8 +32,10 @@ import { MetadataService } from './metadata/metadata-service.ts';
 import { listenForMetadata } from './metadata/metadata-socket.ts';
 import { networksRule } from './network/networks.ts';
 import { setObjectStatus } from './network/object-status.ts';
+import { portForwardingsRule } from './network/port-forwardings.ts';
 import { portHooks, scheduleWaitingDhcp } from './network/port-hooks.ts';
 import { portsRule } from './network/ports.ts';
+import type { Rule } from './network/rule.ts';
 import { securityGroupRulesRule } from './network/security-group-rules.ts';
 import { securityGroupsRule } from './network/security-groups.ts';
 import { syncSegmentPools } from './network/segments.ts';
@@ -82,7 +85,8 @@ export class Controller {
       await forgetPort(tx, gone);
       await ports.delete(tx, context, gone);
     } };
-    const rules = [networks, subnets, serverPorts, addressScopesRule(), subnetPoolsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), agentsRule({ config })];
+    const rules: Rule[] = [networks, subnets, serverPorts, addressScopesRule(), subnetPoolsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), agentsRule({ config })];
+    if (config.service_plugins.includes('router')) rules.push(floatingIpsRule({ config }), ...(config.service_plugins.includes('port_forwarding') ? [portForwardingsRule()] : []));
 
     const secret = await metadataSecret(store, config);
     const hosts = new Hosts({

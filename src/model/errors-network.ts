@@ -95,4 +95,13 @@ export const NETWORK_ERRORS = {
   MaxPrefixSubnetAllocationError: [400, 'Unable to allocate subnet with prefix length {prefixlen}, maximum allowed prefix is {max_prefixlen}.'],
   NetworkSubnetPoolAffinityError: [400, 'All subnets of one address family on network {network_id} must be allocated from the same subnet pool.'],
   DuplicateAddressPairInRequest: [400, 'Request contains duplicate address pair: mac_address {mac_address} ip_address {ip_address}.'],
+  FloatingIPNotFound: [404, 'Floating IP {id} could not be found'],
+  PortForwardingNotFound: [404, 'Port Forwarding {id} could not be found.'],
+  ExternalGatewayForFloatingIPNotFound: [404, 'No router leads from subnet {subnet_id} of port {port_id} to external network {external_network_id}, so the port can have no floating IP of it.'],
+  FloatingIPPortAlreadyAssociated: [409, 'Floating IP {floating_ip_address} ({id}) cannot lead to fixed IP {fixed_ip} of port {port_id}: there is an association on external network {network_id} already.'],
+  ExternalIpAddressExhausted: [400, 'No IPv4 address is left or wished for on external network {network_id}.'],
+  FipAssociated: [409, 'Port {port_id} has a floating IP of another project, which has to be disassociated first.'],
+  FipInUseByPortForwarding: [409, 'Floating IP {id} in use by Port Forwarding resources.'],
+  PortHasBindingFloatingIP: [409, 'Floating IP {floating_ip_address} ({id}) is associated with port {port_id}, which can therefore have no port forwarding.'],
+  ServicePortInUse: [409, 'Port {id} cannot be deleted directly via the port API: {reason}.'],
 } as const;

@@ -94,6 +94,20 @@ export const ipVersion: Kind<number> = {
   },
 };
 
+/** Transport ports as `FIRST:LAST`; one port, also as a number, is a range of one: `80:80`. */
+export const portRange: Kind<string> = {
+  column: 'text',
+  schema: () => types().String({ pattern: '^[0-9]{1,5}(:[0-9]{1,5})?$' }),
+  convert(value) {
+    const match = typeof value === 'string' || typeof value === 'number' ? /^([0-9]{1,5})(?::([0-9]{1,5}))?$/.exec(String(value)) : null;
+    if (!match) throw new InvalidValue(`${shown(value)} is not a port or two ports separated by a colon`);
+    const [first, last] = [Number(match[1]), Number(match[2] ?? match[1])];
+    for (const port of [first, last]) if (port < 1 || port > 65535) throw new InvalidValue(`Invalid port: ${port}, the port must be in the range [1, 65535]`);
+    if (first > last) throw new InvalidValue(`the first port of '${value}' is higher than the last`);
+    return `${first}:${last}`;
+  },
+};
+
 const UUID = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
 
 export const uuid: Kind<string> = {

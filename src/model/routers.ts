@@ -1,5 +1,5 @@
 /** Routers, floating IPs and port forwardings (Networking API v2.0; extensions router, ext-gw-mode, extraroute, floating-ip-port-forwarding, …). */
-import { boolean, cidr, enumeration, integer, ipAddress, json, list, nullable, object, text, uuid } from './kind.ts';
+import { boolean, cidr, enumeration, integer, ipAddress, json, list, nullable, object, portRange, text, uuid } from './kind.ts';
 import { type Held, defaulted, defineResource, optional, readOnly, required } from './resource.ts';
 import { identified, standardAttributes, tagged } from './standard.ts';
 
@@ -41,8 +41,8 @@ export const floatingIp = defineResource({
     id: readOnly(uuid),
     project_id: optional(text(255), { put: false }),
     floating_network_id: required(uuid, { put: false }),
-    /** Admins and the external network's owner may wish for one; else the lowest free address. */
-    floating_ip_address: optional(nullable(ipAddress), { put: false }),
+    /** Admins may wish for one; else the lowest free address. */
+    floating_ip_address: defaulted(nullable(ipAddress), null, { put: false, writers: 'admin' }),
     /** The external subnet to take the address from; only asked for, never shown. */
     subnet_id: optional(nullable(uuid), { put: false, stored: false }),
     router_id: readOnly(nullable(uuid)),
@@ -67,18 +67,22 @@ export const portForwarding = defineResource({
   collection: 'port_forwardings', member: 'port_forwarding', noun: 'PortForwarding',
   attributes: {
     id: readOnly(uuid),
-    project_id: readOnly(text(255), { readers: 'nobody' }),
+    /** The floating IP's, whatever a client says. */
+    project_id: optional(text(255), { put: false, readers: 'nobody' }),
     floatingip_id: readOnly(uuid, { readers: 'nobody' }),
-    protocol: required(enumeration('tcp', 'udp', 'sctp', 'dccp', 'icmp', 'icmp6', 'ipv6-icmp')),
+    protocol: required(enumeration('tcp', 'udp', 'sctp', 'dccp', 'icmp', 'ipv6-icmp')),
     internal_port_id: required(uuid),
-    internal_ip_address: optional(ipAddress),
-    /** A single port; null for a range. */
-    internal_port: optional(nullable(integer(1, 65535))),
+    internal_ip_address: optional(ipAddress, { filter: false, sort: false }),
+    /** A single port; null for a range, and then not shown. */
+    internal_port: optional(nullable(integer(1, 65535)), { filter: false, sort: false }),
     external_port: optional(nullable(integer(1, 65535))),
     /** `FIRST:LAST`; a single port is `N:N`. */
-    internal_port_range: optional(nullable(text(11))),
-    external_port_range: optional(nullable(text(11))),
-    ...standardAttributes,
+    internal_port_range: optional(nullable(portRange), { filter: false, sort: false }),
+    external_port_range: optional(nullable(portRange)),
+    description: defaulted(text(1024), '', { sort: false }),
+    created_at: readOnly(text(32), { readers: 'nobody' }),
+    updated_at: readOnly(text(32), { readers: 'nobody' }),
+    revision_number: readOnly(integer(), { readers: 'nobody' }),
   },
 });
 export type PortForwarding = Held<typeof portForwarding>;

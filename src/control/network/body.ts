@@ -79,7 +79,7 @@ function withProject(resource: Resource, context: Context, item: Record<string, 
 }
 
 function requireKnown(resource: Resource, raw: Record<string, unknown>): void {
-  const unknown = Object.keys(raw).filter((name) => !Object.hasOwn(resource.attributes, name) || resource.attributes[name]!.readers === 'nobody');
+  const unknown = Object.keys(raw).filter((name) => !Object.hasOwn(resource.attributes, name) || (resource.attributes[name]!.readers === 'nobody' && !resource.attributes[name]!.post));
   if (unknown.length > 0) throw bad(`Unrecognized attribute(s) '${unknown.slice(0, 20).map((name) => name.slice(0, 100)).join(', ')}'`);
 }
 

@@ -22,22 +22,27 @@ export interface CollectionOptions {
   readonly url: string;
 }
 
-type MemberRequest = FastifyRequest<{ Params: { id: string } }>;
+/** `parent` is there for what stands below another object: `/floatingips/<parent>/port_forwardings/<id>`. */
+type NestedRequest = FastifyRequest<{ Params: { parent?: string } }>;
+type MemberRequest = FastifyRequest<{ Params: { id: string; parent?: string } }>;
 
 export class Collection {
   readonly rule: Rule;
   readonly resource: Resource;
-  /** `/v2.0/security-groups`. */
+  /** `/v2.0/security-groups`, `/v2.0/floatingips/:parent/port_forwardings`. */
   readonly path: string;
+  readonly parent: Collection | undefined;
   readonly #options: CollectionOptions;
   readonly #table: Table<any>;
   readonly #query: ListQueryParser;
   readonly #presenter: Presenter;
 
-  constructor(rule: Rule, options: CollectionOptions) {
+  /** `parent`: the collection that the rule names as its parent. */
+  constructor(rule: Rule, options: CollectionOptions, parent?: Collection) {
     this.rule = rule;
     this.resource = rule.resource;
-    this.path = `/v2.0/${this.resource.collection.replaceAll('_', '-')}`;
+    this.parent = parent;
+    this.path = parent ? `${parent.path}/:parent/${this.resource.collection}` : `/v2.0/${this.resource.collection.replaceAll('_', '-')}`;
     this.#options = options;
     this.#table = new Table(this.resource);
     this.#query = new ListQueryParser(rule, options.config);
@@ -50,8 +55,8 @@ export class Collection {
       throw new ApiError('HTTPMethodNotAllowed', { method: request.method });
     };
     for (const suffix of ['', '.json']) {
-      app.get(`${this.path}${suffix}`, (request) => this.#list(request));
-      app.post(`${this.path}${suffix}`, (request, reply) => this.#create(request, reply));
+      app.get(`${this.path}${suffix}`, (request) => this.#list(request as NestedRequest));
+      app.post(`${this.path}${suffix}`, (request, reply) => this.#create(request as NestedRequest, reply));
     }
     app.route({ method: ['PUT', 'DELETE', 'PATCH'], url: this.path, handler: refuse });
     app.get(`${this.path}/:id`, (request) => this.#show(request as MemberRequest));
@@ -60,45 +65,64 @@ export class Collection {
     app.route({ method: ['POST', 'PATCH'], url: `${this.path}/:id`, handler: refuse });
   }
 
-  /** The object with `id` if `context` may see it. Throws ApiError `<Noun>NotFound`, also for what others own. */
-  async require(reader: Reader, context: Context, id: string): Promise<any> {
+  /** The object with `id`, below `parent` if it has one, if `context` may see it. Throws ApiError `<Noun>NotFound`, also for what others own. */
+  async require(reader: Reader, context: Context, id: string, parent?: { readonly id: string }): Promise<any> {
     // PostgreSQL's text holds no NUL, so no id does.
-    const [found] = id.includes('\0') ? [] : await this.#table.list(reader, { filters: { id: [id] }, where: (query) => visibleRows(this.rule, query, context) });
+    const [found] = id.includes('\0') ? [] : await this.#table.list(reader, { filters: { id: [id] }, where: (query) => visibleRows(this.rule, this.#below(query, parent), context) });
     if (!found) throw new ApiError(`${this.resource.noun}NotFound` as ErrorType, { id });
     return found;
   }
 
   /**
    * Runs `command` on the object in one transaction in which nobody else changes it, after all checks of who may.
-   * Throws ApiError: 404 for what `context` does not see, 403 for what it sees and does not own, 412 for an If-Match.
+   * What stands below a parent changes with its parent locked. Throws ApiError: 404 for what `context` does not see,
+   * 403 for what it sees and does not own, 412 for an If-Match.
    */
-  async change<T>(request: MemberRequest, action: Action, command: (tx: Tx, current: any) => Promise<T>): Promise<T> {
+  async change<T>(request: MemberRequest, action: Action, command: (tx: Tx, current: any, parent?: any) => Promise<T>): Promise<T> {
     const { context } = request;
     const id = idOf(request);
     const expected = expectedRevision(request.headers['if-match']);
     return this.#options.store.write(async (tx) => {
-      if (!id.includes('\0')) await lockObject(tx, this.resource, id);
-      const current = await this.require(tx, context, id);
+      const parent = await this.#lockedParent(tx, request);
+      if (!parent && !id.includes('\0')) await lockObject(tx, this.resource, id);
+      const current = await this.require(tx, context, id, parent);
       requireWriter(this.resource, context, action);
       await requireOwner(this.rule, tx, context, action, current);
       requireRevision(expected, current);
-      return described(() => command(tx, current));
+      return described(() => command(tx, current, parent));
     }, context.request_id);
   }
 
-  async #list(request: FastifyRequest): Promise<unknown> {
+  async #lockedParent(tx: Tx, request: NestedRequest): Promise<any> {
+    const { parent } = request.params;
+    if (this.parent && !parent!.includes('\0')) await lockObject(tx, this.parent.resource, parent!);
+    return this.#parentOf(tx, request);
+  }
+
+  /** Undefined for a collection that stands by itself. */
+  async #parentOf(reader: Reader, request: NestedRequest): Promise<any> {
+    return this.parent?.require(reader, request.context, request.params.parent!);
+  }
+
+  #below(select: any, parent: { readonly id: string } | undefined): any {
+    return parent ? select.where(`${this.resource.collection}.${this.parent!.resource.member}_id`, '=', parent.id) : select;
+  }
+
+  async #list(request: NestedRequest): Promise<unknown> {
     const { context } = request;
     const query = request.query as Query;
     const { reader } = this.#options.store;
-    const listing = this.#query.parse(query);
+    const parsed = this.#query.parse(query);
     await this.#beforeRead(context);
+    const parent = await this.#parentOf(reader, request);
+    const listing = parent ? { ...parsed, where: (select: any) => parsed.where(this.#below(select, parent)) } : parsed;
     const missing = await this.rule.beforeList?.(reader, context);
     if (missing) await this.#options.store.write(missing, context.request_id);
-    const marker = listing.marker !== undefined && listing.limit !== undefined ? await this.require(reader, context, listing.marker) : undefined;
+    const marker = listing.marker !== undefined && listing.limit !== undefined ? await this.require(reader, context, listing.marker, parent) : undefined;
     const objects = await this.#page(reader, context, listing, marker);
     if (listing.reverse) objects.reverse();
     const shown = await this.#presenter.present(reader, context, objects, listing.fields);
-    const links = pageLinks(`${this.#options.url}${this.path}`, query, listing, objects.map(({ id }) => id as string));
+    const links = pageLinks(`${this.#options.url}${this.path.replace(':parent', parent?.id)}`, query, listing, objects.map(({ id }) => id as string));
     return { [this.resource.collection]: shown, ...(links.length > 0 ? { [`${this.resource.collection}_links`]: links } : {}) };
   }
 
@@ -122,7 +146,7 @@ export class Collection {
     const { reader } = this.#options.store;
     const fields = [(request.query as Query)['fields'] ?? []].flat().filter((field) => field !== '') as string[];
     await this.#beforeRead(request.context);
-    const object = await this.require(reader, request.context, idOf(request));
+    const object = await this.require(reader, request.context, idOf(request), await this.#parentOf(reader, request));
     const [shown] = await this.#presenter.present(reader, request.context, [object], fields.length > 0 ? new Set(fields) : undefined);
     return { [this.resource.member]: shown };
   }
@@ -132,14 +156,15 @@ export class Collection {
     if (command) await this.#options.store.write(command, context.request_id);
   }
 
-  async #create(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  async #create(request: NestedRequest, reply: FastifyReply): Promise<unknown> {
     const { context } = request;
     const { objects, bulk } = parseCreate(this.resource, context, request.body);
     requireWriter(this.resource, context, 'create');
     const { store } = this.#options;
     const made: any[] = await store.write(async (tx) => {
+      const parent = await this.#lockedParent(tx, request);
       for (const { named, given } of objects) await requireAttributes(this.rule, tx, context, 'create', named, given);
-      return described(() => this.rule.create(tx, context, objects.map(({ given }) => given)));
+      return described(() => this.rule.create(tx, context, objects.map(({ given }) => given), parent));
     }, context.request_id);
     const shown = await this.#presenter.present(store.reader, context, made);
     void reply.code(201);
@@ -149,16 +174,16 @@ export class Collection {
   async #update(request: MemberRequest): Promise<unknown> {
     const { context } = request;
     const { given, named } = parseUpdate(this.resource, context, request.body);
-    const updated = await this.change(request, 'update', async (tx, current) => {
+    const updated = await this.change(request, 'update', async (tx, current, parent) => {
       await requireAttributes(this.rule, tx, context, 'update', named, { ...current, ...given });
-      return named.length === 0 ? current : this.rule.update(tx, context, current, given);
+      return named.length === 0 ? current : this.rule.update(tx, context, current, given, parent);
     });
     const [shown] = await this.#presenter.present(this.#options.store.reader, context, [updated]);
     return { [this.resource.member]: shown };
   }
 
   async #delete(request: MemberRequest, reply: FastifyReply): Promise<void> {
-    await this.change(request, 'delete', (tx, current) => this.rule.delete(tx, request.context, current));
+    await this.change(request, 'delete', (tx, current, parent) => this.rule.delete(tx, request.context, current, parent));
     await reply.code(204).send();
   }
 }

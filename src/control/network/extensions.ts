@@ -23,9 +23,16 @@ const ROWS: readonly Row[] = [
   ['dns-domain-ports', 'dns_domain for ports', 'A domain for a single port.', '2017-04-24T10:00:00-00:00'],
   ['dns-integration', 'DNS Integration', 'Names of ports in DNS, and a domain for the ports of a network.', '2015-08-15T18:00:00-00:00'],
   ['empty-string-filtering', 'Empty String Filtering Extension', 'An empty filter value finds objects whose attribute is unset.', '2018-05-01T10:00:00-00:00'],
+  ['expose-port-forwarding-in-fip', 'Expose Floating IP port forwardings', 'Lists the port forwardings of a floating IP with it.', '2018-06-28T16:00:00-00:00'],
   ['external-net', 'Neutron external network', 'Marks networks that lead outside.', '2013-01-14T10:00:00-00:00'],
   ['extra_dhcp_opt', 'Neutron Extra DHCP options', 'DHCP options of a single port.', '2013-03-17T12:00:00-00:00'],
   ['filter-validation', 'Filter parameters validation', 'An unknown filter is refused instead of ignored.', '2018-07-04T10:00:00-00:00'],
+  ['fip-port-details', 'Floating IP Port Details Extension', 'Shows the port that a floating IP leads to with it.', '2018-04-09T10:00:00-00:00'],
+  ['floating-ip-port-forwarding', 'Floating IP Port Forwarding', 'Leads single ports of a floating IP to ports of servers.', '2018-01-19T10:00:00-00:00'],
+  ['floating-ip-port-forwarding-description', 'Floating IP Port Forwarding new attribute description', 'A description on every port forwarding.', '2019-11-01T10:00:00-00:00'],
+  ['floating-ip-port-forwarding-detail', 'Floating IP port forwarding detail', 'The port forwardings in a floating IP show their ids and ports.', '2022-05-06T10:00:00-00:00'],
+  ['floating-ip-port-forwarding-port-ranges', 'Floating IP Port Forwarding support port ranges', 'Leads ranges of ports of a floating IP to ports of servers.', '2020-07-01T10:00:00-00:00'],
+  ['floatingip-pools', 'Floating IP Pools Extension', 'Lists the subnets that floating IPs can be taken from.', '2018-03-21T10:00:00-00:00'],
   ['ip-substring-filtering', 'IP address substring filtering', 'Finds ports by a part of their address.', '2017-11-28T09:00:00-00:00'],
   ['net-mtu', 'Network MTU', 'Shows the MTU of a network.', '2015-03-25T10:00:00-00:00'],
   ['net-mtu-writable', 'Network MTU (writable)', 'Sets the MTU of a network up to what its type carries.', '2017-07-12T00:00:00-00:00'],
@@ -56,11 +63,21 @@ const ROWS: readonly Row[] = [
   ['subnetpool-prefix-ops', 'Subnet Pool Prefix Operations', 'Adds prefixes to a subnet pool and removes them.', '2019-02-08T10:00:00-00:00'],
 ];
 
+/** Extensions that a service plugin brings. */
+const OF_PLUGIN = {
+  router: ['fip-port-details', 'floatingip-pools'],
+  port_forwarding: [
+    'expose-port-forwarding-in-fip', 'floating-ip-port-forwarding', 'floating-ip-port-forwarding-description', 'floating-ip-port-forwarding-detail',
+    'floating-ip-port-forwarding-port-ranges',
+  ],
+} as const;
+
 /** What the settings switch on. */
 export function extensions(config: Config): Extension[] {
   const drivers = new Set(config.extension_drivers);
-  const off = new Set([
+  const off = new Set<string>([
     ...(drivers.has('port_security') ? [] : ['port-security']), ...(drivers.has('dns_domain_ports') ? [] : ['dns-domain-ports']), ...(hasDnsIntegration(config) ? [] : ['dns-integration']),
   ]);
+  for (const plugin of ['router', 'port_forwarding'] as const) if (!config.service_plugins.includes(plugin)) for (const alias of OF_PLUGIN[plugin]) off.add(alias);
   return ROWS.filter(([alias]) => !off.has(alias)).map(([alias, name, description, updated]) => ({ alias, name, description, updated, links: [] }));
 }

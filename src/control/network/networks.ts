@@ -7,6 +7,7 @@ import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { availabilityZones } from './agents.ts';
 import { dnsDomain } from './dns-names.ts';
+import { deleteUnassociated } from './floating-ips.ts';
 import { lockNetwork } from './ipam.ts';
 import { MIN_MTU, maxMtu } from './mtu.ts';
 import { AUTO_DELETE_PORT_OWNERS, type NetworkRuleDeps } from './network-hooks.ts';
@@ -76,6 +77,7 @@ async function updateNetwork(tx: Tx, config: Config, current: Network, given: Gi
 
 async function deleteNetwork(tx: Tx, context: Context, { config, hooks }: NetworkRuleDeps, current: Network): Promise<void> {
   await lockNetwork(tx, current.id);
+  if (current['router:external']) await deleteUnassociated(tx, current.id);
   const attached = await ports.list(tx, { filters: { network_id: [current.id] }, sort: [{ key: 'id', dir: 'asc' }] });
   const inUse = attached.filter((each) => !AUTO_DELETE_PORT_OWNERS.includes(each.device_owner));
   if (inUse.length > 0) throw new ApiError('NetworkInUse', { id: current.id, ports: inUse.map((each) => each.id).slice(0, 100).join(',') });

@@ -62,7 +62,7 @@ async function onNetwork(tx: Tx, config: Config, home: Network, wanted: readonly
     if (!bindings.has(key)) bindings.set(key, await bindingFor(tx, config, home, one['binding:host_id'], one['binding:vnic_type']));
     const mac_address = macs.get(one.id)!;
     made.push(newObject(port, tx, one, {
-      ...security.get(one.id)!, ...bindings.get(key)!, mac_address, status: 'DOWN', fixed_ips: addresses.get(one.id)! as FixedIp[],
+      ...security.get(one.id)!, ...bindings.get(key)!, mac_address, status: one.status ?? 'DOWN', fixed_ips: addresses.get(one.id)! as FixedIp[],
       allowed_address_pairs: addressPairs(one.allowed_address_pairs, mac_address, config.max_allowed_address_pair),
     }));
   }

@@ -7,6 +7,7 @@ import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { bindingFor } from './binding.ts';
 import { dnsDomain, dnsName } from './dns-names.ts';
+import { releaseLostAddresses, releasePorts } from './floating-ip-release.ts';
 import { changeAddresses, lockNetwork, releaseAddresses } from './ipam.ts';
 import { macsInUse } from './mac-addresses.ts';
 import { addressPairs, checkFixedIps, checkMac, dhcpOptions } from './port-attributes.ts';
@@ -38,12 +39,16 @@ export async function updatePort(tx: Tx, config: Config, context: Context, found
   checkSecurity(current, changes);
   await changeGroups(tx, context, current, asked.security_groups);
   if (asked.fixed_ips || mac_address !== current.mac_address) changes.fixed_ips = await newAddresses(tx, config, current, { ...asked, mac_address });
+  if (changes.fixed_ips) await releaseLostAddresses(tx, current, changes.fixed_ips as FixedIp[]);
   Object.assign(changes, await newBinding(tx, config, home, current, asked));
   return ports.update(tx, current, changes);
 }
 
-/** Deletes ports with all that hangs on them; their addresses are free at once. */
-export async function deletePorts(tx: Tx, gone: readonly Port[]): Promise<void> {
+/**
+ * Deletes ports with all that hangs on them; their addresses are free at once. Throws ApiError FipAssociated when
+ * `context` is given and a floating IP that is not its own leads to one of them.
+ */
+export async function deletePorts(tx: Tx, gone: readonly Pick<Port, 'id' | 'network_id'>[], context?: Context): Promise<void> {
   for (const [networkId, found] of [...Map.groupBy(gone, (one) => one.network_id)].sort(([a], [b]) => (a < b ? -1 : 1))) {
     await lockNetwork(tx, networkId);
     const own = await subnets.list(tx, { filters: { network_id: [networkId] } });
@@ -57,6 +62,7 @@ export async function deletePorts(tx: Tx, gone: readonly Port[]): Promise<void> 
       await ports.delete(tx, id);
     }
   }
+  await releasePorts(tx, gone.map(({ id }) => id), context);
 }
 
 async function newAddresses(tx: Tx, config: Config, current: Port, asked: Changes & { mac_address: string }): Promise<FixedIp[]> {

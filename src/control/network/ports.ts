@@ -7,6 +7,7 @@ import { Table } from '#store/table.ts';
 import { aliveHosts } from './agents.ts';
 import { ensureDhcp } from './dhcp-scheduling.ts';
 import { dnsAssignment } from './dns-names.ts';
+import { requireNoL3Owner } from './l3-port-guard.ts';
 import { createPorts, type NewPort } from './port-create.ts';
 import { ownsNetwork } from './port-policy.ts';
 import { deletePorts, updatePort } from './port-update.ts';
@@ -22,8 +23,9 @@ export function portsRule({ config }: NetworkDeps): Rule<typeof port> {
       if (!context.is_admin && current.project_id !== context.project_id) throw new ApiError('PolicyNotAuthorized', { rule: 'update_port' });
       return updatePort(tx, config, context, current, changes);
     },
-    async delete(tx, _context, current) {
-      await deletePorts(tx, [current]);
+    async delete(tx, context, current) {
+      await requireNoL3Owner(tx, current);
+      await deletePorts(tx, [current], context);
       // Its network still needs the server: another port takes its place, as Neutron's agent makes one.
       const home = current.device_owner === 'network:dhcp' ? await networks.get(tx, current.network_id) : undefined;
       if (home) await ensureDhcp(tx, config, home, await aliveHosts(tx, config, 'DHCP agent'));

@@ -18,7 +18,7 @@ export class Presenter {
     const attributes = Object.entries((rule.resource as Resource).attributes);
     this.#admin = attributes.filter(([, { readers }]) => readers !== 'nobody').map(([name]) => name);
     this.#anyone = attributes.filter(([, { readers }]) => readers === 'anyone').map(([name]) => name);
-    this.#hasProject = 'project_id' in rule.resource.attributes;
+    this.#hasProject = this.#anyone.includes('project_id');
   }
 
   /** The objects as `context` sees them, with a fixed number of reads for the whole page. */

@@ -13,7 +13,7 @@ const TABLES = {
   security_group_rule: 'security_group_rules',
   // Limits that clients set in one request with the others; their resources come with the router extension.
   router: undefined,
-  floatingip: undefined,
+  floatingip: 'floatingips',
 } as const;
 
 export type QuotaResource = keyof typeof TABLES;

@@ -12,10 +12,12 @@ export type Given<R extends Resource> = Partial<Held<R>>;
 
 export interface Rule<R extends Resource = any> {
   readonly resource: R;
+  /** The collection below whose members these stand (`floatingips`); commands are given the member, locked. */
+  readonly parent?: string;
   /** Creates many in one transaction (one in most calls); the order of answers is that of `given`. */
-  create(tx: Tx, context: Context, given: readonly Given<R>[]): Promise<Held<R>[]>;
-  update(tx: Tx, context: Context, current: Held<R>, changes: Given<R>): Promise<Held<R>>;
-  delete(tx: Tx, context: Context, current: Held<R>): Promise<void>;
+  create(tx: Tx, context: Context, given: readonly Given<R>[], parent?: any): Promise<Held<R>[]>;
+  update(tx: Tx, context: Context, current: Held<R>, changes: Given<R>, parent?: any): Promise<Held<R>>;
+  delete(tx: Tx, context: Context, current: Held<R>, parent?: any): Promise<void>;
   /** Adds computed attributes (`subnets` of a network) to a page of objects with few reads, not one per object. */
   present?(reader: Reader, context: Context, objects: readonly Held<R>[]): Promise<Record<string, unknown>[]>;
   /** Narrows a select to what the project may see; default: rows of its own project. Admins see all. */

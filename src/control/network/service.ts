@@ -7,6 +7,7 @@ import type { Authenticator } from '../http/context.ts';
 import { requireToken, type Service } from '../http/frame.ts';
 import { agentRoutes } from './agent-routes.ts';
 import { Collection } from './collection.ts';
+import { floatingIpPoolRoutes } from './floatingip-pools.ts';
 import { quotaRoutes } from './quota-routes.ts';
 import type { Rule } from './rule.ts';
 import { subnetPoolRoutes } from './subnet-pool-routes.ts';
@@ -34,16 +35,19 @@ export function networkService({ store, config, authenticator, publicEndpoint, r
       versionRoute(app, url);
       void app.register(async (scope: FastifyInstance) => {
         scope.addHook('onRequest', requireToken(authenticator, `${publicEndpoint}/identity`));
-        const collections = rules.map((rule) => new Collection(rule, { store, config, url }));
-        discoveryRoutes(scope, url, config, collections);
+        const collections: Collection[] = [];
+        const byName = (name: string) => collections.find(({ resource }) => resource.collection === name)!;
+        // A parent stands before what is below it.
+        for (const rule of rules) collections.push(new Collection(rule, { store, config, url }, rule.parent === undefined ? undefined : byName(rule.parent)));
+        discoveryRoutes(scope, url, config, collections.filter(({ parent }) => !parent));
         for (const collection of collections) {
           collection.routes(scope);
           tagRoutes(scope, store, collection);
           subnetPoolRoutes(scope, collection);
         }
-        const byName = (name: string) => collections.find(({ resource }) => resource.collection === name)!;
         agentRoutes(scope, store, byName('networks'), byName('agents'));
         quotaRoutes(scope, store, config);
+        if (config.service_plugins.includes('router')) floatingIpPoolRoutes(scope, store);
       });
     },
   };

@@ -29,7 +29,8 @@ export function discoveryRoutes(app: FastifyInstance, url: string, config: Confi
   for (const path of ['/v2.0', '/v2.0/extensions', '/v2.0/extensions/:alias']) readOnly(app, path);
 }
 
-function readOnly(app: FastifyInstance, url: string): void {
+/** Answers other methods than GET with 405. */
+export function readOnly(app: FastifyInstance, url: string): void {
   app.route({
     method: WRITES,
     url,

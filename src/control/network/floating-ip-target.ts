@@ -1,0 +1,66 @@
+/** Where a floating IP or a port forwarding may lead: a fixed address of a port, and the router between it and the external network. */
+import { ApiError } from '#model/errors.ts';
+import { type FixedIp, network, type Port, port } from '#model/networks.ts';
+import { router } from '#model/routers.ts';
+import { parseIp } from '#net/ip.ts';
+import type { Tx } from '#store/store.ts';
+import { Table } from '#store/table.ts';
+import type { Context } from '../http/context.ts';
+import { lockObject } from './collection.ts';
+import { lockNetwork } from './ipam.ts';
+import { ROUTER_INTERFACE_OWNERS } from './network-hooks.ts';
+import { ownsNetwork } from './port-policy.ts';
+
+const networks = new Table(network);
+const ports = new Table(port);
+
+export interface Target {
+  readonly port: Port;
+  readonly fixed: FixedIp;
+  readonly router_id: string;
+}
+
+/**
+ * What `find` answers, with its routers, its networks and the `external` ones held against change to the end of the
+ * transaction: routers before networks, each in one order. `find` reads again under the locks; where it then means a
+ * router that is not locked yet, that one is locked too.
+ */
+export async function lockedTargets<T extends Pick<Target, 'port' | 'router_id'> | undefined>(tx: Tx, external: readonly string[], find: () => Promise<readonly T[]>): Promise<readonly T[]> {
+  const held = new Set<string>();
+  for (;;) {
+    const found = await find();
+    const wanted = found.filter((one) => one !== undefined);
+    const missing = (ids: readonly string[]) => [...new Set(ids)].filter((id) => !held.has(id)).sort();
+    const routerIds = missing(wanted.map(({ router_id }) => router_id));
+    const networkIds = missing([...external, ...wanted.map((one) => one.port.network_id)]);
+    if (routerIds.length + networkIds.length === 0) return found;
+    for (const id of routerIds) await lockObject(tx, router, id);
+    for (const id of networkIds) await lockNetwork(tx, id);
+    for (const id of [...routerIds, ...networkIds]) held.add(id);
+  }
+}
+
+/** The port if `context` may see it. Throws ApiError PortNotFound. */
+export async function requirePort(tx: Tx, context: Context, id: string): Promise<Port> {
+  const found = await ports.get(tx, id);
+  if (!found || (found.project_id !== context.project_id && !ownsNetwork(context, await networks.get(tx, found.network_id)))) throw new ApiError('PortNotFound', { id });
+  return found;
+}
+
+/**
+ * The router with a leg on the subnet and its gateway on the external network: the one that holds the subnet's gateway
+ * address, else the first. That one is found by keys; only without it are the addresses of the subnet read.
+ */
+export async function routerBetween(tx: Tx, subnetId: string, externalId: string): Promise<string | undefined> {
+  const leading = tx.db.selectFrom('ip_allocations as address')
+    .innerJoin('ports as leg', 'leg.id', 'address.port_id').innerJoin('ports as gateway', 'gateway.device_id', 'leg.device_id')
+    .select('leg.device_id as router_id').where('address.subnet_id', '=', subnetId).where('leg.device_owner', 'in', ROUTER_INTERFACE_OWNERS)
+    .where('gateway.device_owner', '=', 'network:router_gateway').where('gateway.network_id', '=', externalId);
+  const standard = (q: any) => q.selectFrom('subnets').select('gateway_ip').where('id', '=', subnetId);
+  const found = await leading.where('address.ip_address', '=', standard).limit(1).executeTakeFirst() ?? await leading.orderBy('leg.device_id').limit(1).executeTakeFirst();
+  return found?.router_id;
+}
+
+export function ipv4(fixedIps: Port['fixed_ips']): FixedIp[] {
+  return (fixedIps as FixedIp[]).filter(({ ip_address }) => parseIp(ip_address)?.version === 4);
+}
