@@ -126,7 +126,9 @@ export class RouterManager implements Manager {
       if (this.#queue.isMarked(routerId, key) || (!keys.has(key) && this.#reported.get(key) === reason)) return [];
       if (known.has(key)) this.#reported.set(key, reason);
       else this.#reported.delete(key);
-      return [reason === '' ? { key, ok: true } : { key, ok: false, reason }];
+      // Packets pass though a program of the namespace does not run.
+      const partly = typeof outcome !== 'string' && key.startsWith('router/');
+      return [reason === '' ? { key, ok: true } : { key, ok: false, reason, ...(partly ? { partly } : {}) }];
     });
   }
 

@@ -8,11 +8,11 @@ import { parseIp } from '#net/ip.ts';
 import type { Reader, Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
+import { dnsDomain, dnsName } from './dns-names.ts';
 import { ipv4, lockedTargets, requirePort, routerBetween, type Target } from './floating-ip-target.ts';
 import type { FixedIpWish } from './ipam.ts';
 import { requireNetwork } from './network-visibility.ts';
 import { newObject } from './new-object.ts';
-import { dnsName } from './port-attributes.ts';
 import { createPorts } from './port-create.ts';
 import { shownInFloatingIp } from './port-forwardings.ts';
 import { deletePorts } from './port-update.ts';
@@ -54,7 +54,7 @@ export async function deleteUnassociated(tx: Tx, networkId: string): Promise<voi
 }
 
 async function createFloatingIps(tx: Tx, config: Config, context: Context, given: readonly GivenFloatingIp[]): Promise<FloatingIp[]> {
-  const wanted = given.map((one) => ({ ...one, id: crypto.randomUUID(), project_id: one.project_id!, floating_network_id: one.floating_network_id!, dns_name: dnsName('dns_name', one.dns_name ?? ''), dns_domain: dnsName('dns_domain', one.dns_domain ?? '') }));
+  const wanted = given.map((one) => ({ ...one, id: crypto.randomUUID(), project_id: one.project_id!, floating_network_id: one.floating_network_id!, dns_name: dnsName(config, one.dns_name ?? ''), dns_domain: dnsDomain(one.dns_domain ?? '') }));
   const targets = await lockedTargets(tx, wanted.map((one) => one.floating_network_id), async () => {
     const found: (Target | undefined)[] = [];
     for (const one of wanted) {
