@@ -8,60 +8,84 @@ import { Compiler, type RowChange } from './compiler.ts';
 const HOSTS = ['h1', 'h2', 'h3'];
 const NETWORKS = ['n1', 'n2'];
 const GROUPS = ['g1', 'g2'];
-const PORTS = ['p1', 'p2', 'p3', 'p4'];
-const RULES = ['r1', 'r2', 'r3'];
+const PORTS = ['p1', 'p2', 'p3', 'p4', 'p5'];
+const ROUTERS = ['q1', 'q2'];
+const FLOATING_IPS = ['f1', 'f2'];
+const POOLS = ['a1', 'a2'];
 
-/** Addresses of few values, so that members of groups share them. */
-const address = fc.constantFrom('10.0.0.3', '10.0.0.4', 'fd00::3');
-const subsetOf = (values: string[]) => fc.subarray(values);
+/** Addresses of few values, so that members of groups share them and some port has a subnet's gateway address. */
+const address = fc.constantFrom('10.0.0.1', '10.0.0.3', '10.0.0.4', 'fd00::3');
+const idOf = fc.constantFrom;
+/** Rows of `table` by id: one in five times it is gone. */
+function rows<T extends RowChange['table'], G>(table: T, fields: { [K in keyof G]: fc.Arbitrary<G[K]> }, make: (id: string, given: G) => Record<string, unknown>): (id: string) => fc.Arbitrary<RowChange> {
+  return (id) => fc.option(fc.record(fields), { freq: 5, nil: undefined }).map((given) => ({ table, id, row: given && { id, ...make(id, given as G) } }) as RowChange);
+}
 
-const port = (id: string) => fc.record({
-  network_id: fc.constantFrom(...NETWORKS), host: fc.constantFrom('', ...HOSTS), bound: fc.boolean(), groups: subsetOf(GROUPS), secure: fc.boolean(),
-  addresses: fc.uniqueArray(address, { maxLength: 2 }), status: fc.constantFrom('ACTIVE', 'DOWN'), pairs: fc.uniqueArray(fc.constantFrom('10.9.0.0/24', '10.0.0.3'), { maxLength: 1 }), dhcp: fc.boolean(),
-  project_id: fc.constantFrom('p', 'q'), dns_name: fc.constantFrom('', 'vm', 'www.vm'), dns_domain: fc.constantFrom('', 'b.'),
-}).map((given): RowChange => ({
-  table: 'ports', id,
-  row: {
-    id, network_id: given.network_id, project_id: given.project_id, name: '', admin_state_up: true, status: given.status, mac_address: `fa:16:3e:00:00:0${id.slice(1)}`,
-    fixed_ips: given.addresses.map((ip_address) => ({ subnet_id: `s${given.network_id}`, ip_address })), device_id: `vm-${id}`, device_owner: given.dhcp ? 'network:dhcp' : 'compute:nova',
-    security_groups: given.groups, port_security_enabled: given.secure, allowed_address_pairs: given.pairs.map((ip_address) => ({ ip_address })), extra_dhcp_opts: [], dns_name: given.dns_name, dns_domain: given.dns_domain,
-    'binding:host_id': given.host, 'binding:vif_type': given.host && given.bound ? 'ovs' : 'unbound',
-  } as never,
+const port = rows('ports', {
+  network_id: idOf(...NETWORKS), host: idOf('', ...HOSTS), bound: fc.boolean(), groups: fc.subarray(GROUPS), secure: fc.boolean(), up: fc.boolean(),
+  addresses: fc.uniqueArray(address, { maxLength: 2 }), status: idOf('ACTIVE', 'DOWN'), pairs: fc.uniqueArray(idOf('10.9.0.0/24', '10.0.0.3'), { maxLength: 1 }),
+  owner: idOf('compute:nova', 'compute:nova', 'network:dhcp', 'network:router_interface', 'network:router_interface', 'network:router_gateway', 'network:floatingip'), router: idOf(...ROUTERS),
+  project_id: idOf('p', 'q'), dns_name: idOf('', 'vm', 'www.vm'), dns_domain: idOf('', 'b.'),
+}, (id, given) => ({
+  network_id: given.network_id, project_id: given.project_id, name: '', admin_state_up: given.up, status: given.status, mac_address: `fa:16:3e:00:00:0${id.slice(1)}`,
+  fixed_ips: given.addresses.map((ip_address) => ({ subnet_id: `s${ip_address.includes(':') ? 6 : 4}-${given.network_id}`, ip_address })), device_id: given.owner.includes('router') ? given.router : `vm-${id}`, device_owner: given.owner,
+  security_groups: given.groups, port_security_enabled: given.secure, allowed_address_pairs: given.pairs.map((ip_address) => ({ ip_address })), extra_dhcp_opts: [], dns_name: given.dns_name, dns_domain: given.dns_domain,
+  'binding:host_id': given.host, 'binding:vif_type': given.host && given.bound ? 'ovs' : 'unbound',
 }));
+const network = rows('networks', { type: idOf('vxlan', 'gre', 'vlan'), mtu: idOf(1450, 1500), admin_state_up: fc.boolean(), dns_domain: idOf('', 'a.') }, (_id, { type, ...given }) => ({
+  ...given, 'provider:network_type': type, 'provider:physical_network': 'physnet', 'provider:segmentation_id': 7, project_id: 'p',
+}));
+const subnet = rows('subnets', { gateway: idOf(0, 1, null), enable_dhcp: fc.boolean(), subnetpool_id: idOf(null, ...POOLS), ra: idOf(null, 'slaac') }, (id, { gateway, ra, ...given }) => {
+  const [cidr, ...gateways] = id.startsWith('s4') ? ['10.0.0.0/24', '10.0.0.1', '10.0.0.3'] : ['fd00::/64', 'fd00::3', 'fd00::4'];
+  return { ...given, network_id: id.slice(3), ip_version: Number(id[1]), cidr, gateway_ip: gateway === null ? null : gateways[gateway], dns_nameservers: [], host_routes: [], ipv6_address_mode: null, ipv6_ra_mode: id.startsWith('s6') ? ra : null };
+});
+const rule = rows('security_group_rules', { security_group_id: idOf(...GROUPS), remote_group_id: idOf(null, ...GROUPS) }, (_id, given) => ({
+  ...given, direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', port_range_min: 1, port_range_max: 2, remote_ip_prefix: null, normalized_cidr: null, conj_id: 1,
+}));
+const host = rows('hosts', { ip: idOf('192.168.2.1', '192.168.2.2', null), bridge: idOf('br-phys', 'br-ext') }, (id, { ip, bridge }) => ({ tunneling_ip: ip && `${ip}${id.slice(1)}`, bridge_mappings: { physnet: bridge } }));
+const dhcpBinding = rows('dhcp_bindings', { port_id: idOf(...PORTS) }, (id, given) => ({ ...given, network_id: id.split('/')[0], host: id.split('/')[1] }));
+const server = rows('servers', { host: idOf(null, ...HOSTS), power: idOf('on', 'off') }, (id, given) => ({
+  ...given, name: id, hostname: id, project_id: 'p', generation: 1, image_id: 'i', vcpus: 1, ram: 1, ports: [{ port_id: id.slice(3), owned: true }], user_data: null, metadata: {}, key_name: null, key_data: null, launch_index: 0,
+  availability_zone: 'nova', seed: '0',
+}));
+const router = rows('routers', { admin_state_up: fc.boolean(), enable_snat: fc.boolean(), nexthops: fc.subarray(['10.0.0.3', '10.0.0.4']) }, (_id, { nexthops, ...given }) => ({
+  ...given, project_id: 'p', gw_port_id: null, routes: nexthops.map((nexthop) => ({ destination: '10.9.0.0/24', nexthop })),
+}));
+const floatingIp = rows('floatingips', { router_id: idOf(null, ...ROUTERS), port_id: idOf(null, ...PORTS), to: idOf('10.0.0.3', '10.0.0.4') }, (id, { router_id, port_id, to }) => ({
+  floating_ip_address: `172.16.0.${id.slice(1)}`, router_id, port_id, fixed_ip_address: port_id && to,
+}));
+const forwarding = rows('port_forwardings', { floatingip_id: idOf(...FLOATING_IPS), range: idOf('80:80', '80:90') }, (_id, { floatingip_id, range }) => ({
+  floatingip_id, protocol: 'tcp', internal_port_id: 'p1', internal_ip_address: '10.0.0.3', external_port_range: range, internal_port_range: range,
+}));
+const pairsOf = (first: readonly string[], second: readonly string[]): string[] => first.flatMap((a) => second.map((b) => `${a}/${b}`));
 
-const change: fc.Arbitrary<RowChange> = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom(...PORTS).chain(port) },
-  { weight: 2, arbitrary: fc.constantFrom(...PORTS).map((id): RowChange => ({ table: 'ports', id, row: undefined })) },
-  { weight: 2, arbitrary: fc.record({ id: fc.constantFrom(...NETWORKS), type: fc.constantFrom('vxlan', 'gre', 'vlan'), mtu: fc.constantFrom(1450, 1500), up: fc.boolean(), dns_domain: fc.constantFrom('', 'a.'), gone: fc.boolean() }).map(({ id, type, mtu, up, dns_domain, gone }): RowChange => ({
-    table: 'networks', id, row: gone ? undefined : { id, project_id: 'p', 'provider:network_type': type, 'provider:physical_network': 'physnet', 'provider:segmentation_id': 7, mtu, admin_state_up: up, dns_domain } as never,
-  })) },
-  { weight: 2, arbitrary: fc.record({ network_id: fc.constantFrom(...NETWORKS), dhcp: fc.boolean(), gone: fc.boolean() }).map(({ network_id, dhcp, gone }): RowChange => ({
-    table: 'subnets', id: `s${network_id}`, row: gone ? undefined : { id: `s${network_id}`, network_id, cidr: '10.0.0.0/24', gateway_ip: null, dns_nameservers: [], host_routes: [], enable_dhcp: dhcp, ipv6_address_mode: null } as never,
-  })) },
-  { weight: 3, arbitrary: fc.record({ id: fc.constantFrom(...RULES), group: fc.constantFrom(...GROUPS), remote: fc.constantFrom(null, ...GROUPS), gone: fc.boolean() }).map(({ id, group, remote, gone }): RowChange => ({
-    table: 'security_group_rules', id, row: gone ? undefined : { id, security_group_id: group, direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', port_range_min: 1, port_range_max: 2, remote_ip_prefix: null, normalized_cidr: null, remote_group_id: remote, conj_id: 1 } as never,
-  })) },
-  { weight: 1, arbitrary: fc.record({ id: fc.constantFrom(...GROUPS), stateful: fc.boolean() }).map(({ id, stateful }): RowChange => ({ table: 'security_groups', id, row: { id, stateful } as never })) },
-  { weight: 1, arbitrary: fc.record({ id: fc.constantFrom(...HOSTS), ip: fc.constantFrom('192.168.2.1', '192.168.2.2', null), bridge: fc.constantFrom('br-phys', 'br-ext') }).map(({ id, ip, bridge }): RowChange => ({
-    table: 'hosts', id, row: { id, tunneling_ip: ip && `${ip}${id.slice(1)}`, bridge_mappings: { physnet: bridge } },
-  })) },
-  { weight: 2, arbitrary: fc.record({ host: fc.constantFrom(...HOSTS), network: fc.constantFrom(...NETWORKS), number: fc.integer({ min: 1, max: 3 }), gone: fc.boolean() }).map(({ host, network, number, gone }): RowChange => ({
-    table: 'local_vlans', id: `${host}/${network}`, row: gone ? undefined : { id: `${host}/${network}`, number },
-  })) },
-  { weight: 1, arbitrary: fc.record({ host: fc.constantFrom(...HOSTS), network_id: fc.constantFrom(...NETWORKS), port_id: fc.constantFrom(...PORTS), gone: fc.boolean() }).map(({ host, network_id, port_id, gone }): RowChange => ({
-    table: 'dhcp_bindings', id: `${network_id}/${host}`, row: gone ? undefined : { id: `${network_id}/${host}`, network_id, host, port_id },
-  })) },
-  { weight: 2, arbitrary: fc.record({ id: fc.constantFrom(...PORTS), host: fc.constantFrom(null, ...HOSTS), power: fc.constantFrom('on', 'off'), gone: fc.boolean() }).map(({ id, host, power, gone }): RowChange => ({
-    table: 'servers', id: `vm-${id}`,
-    row: gone ? undefined : { id: `vm-${id}`, name: id, hostname: id, project_id: 'p', host, power, generation: 1, image_id: 'i', vcpus: 1, ram: 1, ports: [{ port_id: id, owned: true }], user_data: null, metadata: {}, key_name: null, key_data: null, launch_index: 0, availability_zone: 'nova', seed: '0' } as never,
-  })) },
-);
+/** How often a table changes, its ids (few, so that rows meet), and its rows. */
+const TABLES: readonly { weight: number; ids: readonly string[]; row: (id: string) => fc.Arbitrary<RowChange> }[] = [
+  { weight: 10, ids: PORTS, row: port },
+  { weight: 2, ids: NETWORKS, row: network },
+  { weight: 3, ids: NETWORKS.flatMap((id) => [`s4-${id}`, `s6-${id}`]), row: subnet },
+  { weight: 3, ids: ['r1', 'r2', 'r3'], row: rule },
+  { weight: 1, ids: GROUPS, row: rows('security_groups', { stateful: fc.boolean() }, (_id, given) => given) },
+  { weight: 1, ids: HOSTS, row: host },
+  { weight: 2, ids: pairsOf(HOSTS, NETWORKS), row: rows('local_vlans', { number: fc.integer({ min: 1, max: 3 }) }, (_id, given) => given) },
+  { weight: 1, ids: pairsOf(NETWORKS, HOSTS), row: dhcpBinding },
+  { weight: 2, ids: PORTS.map((id) => `vm-${id}`), row: server },
+  { weight: 2, ids: ROUTERS, row: router },
+  { weight: 4, ids: pairsOf(ROUTERS, HOSTS), row: rows('router_bindings', {}, (id) => ({ router_id: id.split('/')[0], host: id.split('/')[1] })) },
+  { weight: 3, ids: FLOATING_IPS, row: floatingIp },
+  { weight: 2, ids: ['w1', 'w2'], row: forwarding },
+  { weight: 1, ids: POOLS, row: rows('subnetpools', { address_scope_id: idOf(null, 'scope1', 'scope2') }, (_id, given) => given) },
+];
+const world = fc.tuple(...TABLES.flatMap(({ ids, row }) => ids.map(row)));
+const change = fc.oneof(...TABLES.map(({ weight, ids, row }) => ({ weight, arbitrary: idOf(...ids).chain(row) })));
+
+const settings = fc.constantFrom('', 'enable_isolated_metadata: true', 'force_metadata: true', 'l2_population: false');
 
 test('oracle 1: whatever changes in whatever order and batches, the incremental state equals the one compiled from nothing', () => {
-  fc.assert(fc.property(fc.array(fc.array(change, { minLength: 1, maxLength: 4 }), { maxLength: 40 }), (batches) => {
-    const compiler = new Compiler(loadConfig(''));
+  fc.assert(fc.property(settings, world, fc.array(fc.array(change, { minLength: 1, maxLength: 4 }), { maxLength: 20, size: 'max' }), (yaml, start, batches) => {
+    const compiler = new Compiler(loadConfig(yaml));
     for (const host of HOSTS) compiler.follow(host);
-    for (const batch of batches) {
+    for (const batch of [start, ...batches]) {
       compiler.apply(batch);
       for (const host of HOSTS) assert.equal(printState(compiler.follow(host)), printState(compiler.fromScratch(host)));
     }
@@ -77,7 +101,7 @@ test('a delta says what changed and nothing else', () => {
     { table: 'local_vlans', id: 'h1/n1', row: { id: 'h1/n1', number: 1 } },
   ];
   assert.deepEqual(compiler.apply(rows), new Map());
-  const [made] = fc.sample(port('p1').filter((each) => each.table === 'ports' && each.row!['binding:vif_type'] === 'ovs' && each.row!['binding:host_id'] === 'h1' && each.row!.network_id === 'n1'), 1);
+  const [made] = fc.sample(port('p1').filter((each) => each.table === 'ports' && each.row?.['binding:vif_type'] === 'ovs' && each.row['binding:host_id'] === 'h1' && each.row.network_id === 'n1'), 1);
   assert.deepEqual(compiler.apply([made!]).get('h1')!.upserts.map((item) => item.type).sort(), ['port', 'segment']);
   assert.deepEqual(compiler.apply([made!]), new Map(), 'the same row again is no news');
   assert.deepEqual(compiler.apply([{ table: 'ports', id: 'p1', row: undefined }]).get('h1'), { upserts: [], removals: ['port/p1', 'segment/n1'] });
@@ -126,4 +150,25 @@ test('an instance does not wait for a port that is down by its owner’s wish', 
   assert.equal(ready(), false);
   compiler.apply([port(false)]);
   assert.equal(ready(), true);
+});
+
+test('N-L3-13: a leg of a router has the address scopes of its network, and follows a pool that changes its scope', () => {
+  const compiler = new Compiler(loadConfig(''));
+  const pool = (address_scope_id: string | null, name = ''): RowChange => ({ table: 'subnetpools', id: 'a1', row: { id: 'a1', address_scope_id, name } as never });
+  compiler.apply([
+    { table: 'networks', id: 'n1', row: { id: 'n1', 'provider:network_type': 'vxlan', mtu: 1450, admin_state_up: true } as never },
+    pool('scope1'),
+    { table: 'subnets', id: 's4', row: { id: 's4', network_id: 'n1', ip_version: 4, cidr: '10.0.0.0/24', gateway_ip: '10.0.0.1', subnetpool_id: 'a1', ipv6_ra_mode: null } as never },
+    { table: 'subnets', id: 's6', row: { id: 's6', network_id: 'n1', ip_version: 6, cidr: 'fd00::/64', gateway_ip: null, subnetpool_id: null, ipv6_ra_mode: null } as never },
+    { table: 'routers', id: 'q1', row: { id: 'q1', project_id: 'p', admin_state_up: true, enable_snat: true, routes: [] } as never },
+    { table: 'router_bindings', id: 'q1/h1', row: { id: 'q1/h1', router_id: 'q1', host: 'h1' } },
+    { table: 'ports', id: 'p1', row: { ...(vxlanPair[3] as { row: object }).row, id: 'p1', device_id: 'q1', device_owner: 'network:router_interface', 'binding:host_id': 'h1', fixed_ips: [{ subnet_id: 's4', ip_address: '10.0.0.1' }] } as never },
+  ]);
+  const scopes = (state = compiler.follow('h1')) => (state.get('router-port/q1/p1') as { address_scopes: object }).address_scopes;
+  assert.deepEqual(scopes(), { ipv4: 'scope1', ipv6: null });
+  assert.deepEqual(compiler.apply([pool('scope1', 'renamed')]), new Map(), 'nothing else of a pool matters to a host');
+  assert.deepEqual(compiler.apply([pool('scope2')]).get('h1')!.upserts.map((item) => item.type), ['router-port']);
+  assert.deepEqual(scopes(), { ipv4: 'scope2', ipv6: null });
+  compiler.apply([pool(null)]);
+  assert.deepEqual(scopes(), { ipv4: null, ipv6: null });
 });

@@ -2,6 +2,7 @@
  * Which items of which hosts a change may alter. Asked after the world has taken the change; may name an item too
  * many, never one too few. Where a change reaches too far to say cheaply, whole hosts are named and recompiled.
  */
+import type { SubnetPool } from '#model/address-scopes.ts';
 import type { Server } from '#model/compute.ts';
 import type { Network, Port, Subnet } from '#model/networks.ts';
 import { type FloatingIp, type PortForwarding, type Router, ROUTER_PORT_OWNERS } from '#model/routers.ts';
@@ -64,11 +65,7 @@ export function touch<T extends TableName>(world: World, table: T, before: Table
       for (const row of rows as PortForwarding[]) forwardingTouched(world, row, touched);
       return;
     }
-    case 'subnetpools': {
-      const id = (rows[0] as { id: string }).id;
-      for (const networkId of new Set([...world.subnetsOfPool.of(id)].map((subnet) => world.get('subnets', subnet)!.network_id))) legsTouched(world, networkId, touched);
-      return;
-    }
+    case 'subnetpools': return poolChanged(world, before as SubnetPool | undefined, after as SubnetPool | undefined, touched);
     case 'hosts': return hostChanged(world, before as Host | undefined, after as Host | undefined, touched);
   }
 }
@@ -84,13 +81,13 @@ function portChanged(world: World, before: Port | undefined, after: Port | undef
       touched.item(peer, `forward/${port.network_id}/${port.id}`);
     }
     for (const id of world.dhcpOfNetwork.of(port.network_id)) {
-      const dhcpHost = world.get('dhcp_bindings', id)!.host;
-      touched.item(dhcpHost, port.device_owner === 'network:dhcp' ? `dhcp-server/${port.network_id}` : `dhcp-host/${port.network_id}/${port.id}`);
+      const binding = world.get('dhcp_bindings', id)!;
+      touched.item(binding.host, `dhcp-host/${port.network_id}/${port.id}`);
+      if (binding.port_id === port.id) touched.item(binding.host, `dhcp-server/${port.network_id}`);
     }
     if (ROUTER_PORT_OWNERS.has(port.device_owner)) legChanged(world, port, touched);
     if (!host) continue;
     touched.item(host, `port/${port.id}`);
-    touched.item(host, `forward/${port.network_id}/${port.id}`);
     const flipped = moved && (port === before ? !world.presence.has(port.network_id, host) : world.portsOnHost.of(`${host}/${port.network_id}`).size === 1);
     if (flipped) presenceChanged(world, port.network_id, host, touched);
   }
@@ -164,6 +161,13 @@ function networkChanged(world: World, networkId: string, touched: Touched): void
   }
   legsTouched(world, networkId, touched);
   for (const portId of world.portsOfNetwork.of(networkId)) instancesTouched(world, portId, touched);
+}
+
+/** Of a pool, hosts are told its address scope only; it may have thousands of subnets. */
+function poolChanged(world: World, before: SubnetPool | undefined, after: SubnetPool | undefined, touched: Touched): void {
+  if (before?.address_scope_id === after?.address_scope_id) return;
+  const networks = new Set([...world.subnetsOfPool.of((before ?? after)!.id)].map((id) => world.get('subnets', id)!.network_id));
+  for (const networkId of networks) legsTouched(world, networkId, touched);
 }
 
 /** A leg of a router: with it the gateway of a subnet may have become a router of ours, or ceased to be one (N-MD-16). */
