@@ -240,9 +240,14 @@ export function boundHost(port: Port): string | null {
   return port['binding:vif_type'] === 'ovs' ? port['binding:host_id'] : null;
 }
 
+/** False for a leg of a router, which sends and takes what is not its own: a port that became one keeps its groups, as in Neutron, and is not filtered by them. */
+export function isFiltered(port: Port): boolean {
+  return port.port_security_enabled && !ROUTER_PORT_OWNERS.has(port.device_owner);
+}
+
 /** The groups whose rules filter the port. */
 export function filteringGroups(port: Port): readonly string[] {
-  return port.port_security_enabled ? port.security_groups : [];
+  return isFiltered(port) ? port.security_groups : [];
 }
 
 /** What a port adds to the address sets of its groups: fixed addresses and allowed pairs. */

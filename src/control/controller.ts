@@ -25,6 +25,7 @@ import { addressScopesRule } from './network/address-scopes.ts';
 import { agentsRule, heartbeat } from './network/agents.ts';
 import { setPortStatus } from './network/binding.ts';
 import { floatingIpsRule } from './network/floating-ips.ts';
+import { hostAgents } from './network/host-agents.ts';
 import { freeHostNumber } from './network/host-numbers.ts';
 import { askingInstance } from './metadata/asking-instance.ts';
 import { metadataSecret } from './metadata/metadata-secret.ts';
@@ -36,6 +37,8 @@ import { portForwardingsRule } from './network/port-forwardings.ts';
 import { portHooks, scheduleWaitingDhcp } from './network/port-hooks.ts';
 import { portsRule } from './network/ports.ts';
 import type { Rule } from './network/rule.ts';
+import { evacuate, scheduleWaitingRouters } from './network/router-scheduling.ts';
+import { routersRule } from './network/routers.ts';
 import { securityGroupRulesRule } from './network/security-group-rules.ts';
 import { securityGroupsRule } from './network/security-groups.ts';
 import { syncSegmentPools } from './network/segments.ts';
@@ -85,21 +88,19 @@ export class Controller {
       await forgetPort(tx, gone);
       await ports.delete(tx, context, gone);
     } };
-    const rules: Rule[] = [networks, subnets, serverPorts, addressScopesRule(), subnetPoolsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), agentsRule({ config })];
-    if (config.service_plugins.includes('router')) rules.push(floatingIpsRule({ config }), ...(config.service_plugins.includes('port_forwarding') ? [portForwardingsRule()] : []));
+    const agents = agentsRule({ config, evacuate: (tx, host) => evacuate(tx, config, host) });
+    const rules: Rule[] = [networks, subnets, serverPorts, addressScopesRule(), subnetPoolsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), agents];
+    if (config.service_plugins.includes('router')) rules.push(routersRule({ config }), floatingIpsRule({ config }), ...(config.service_plugins.includes('port_forwarding') ? [portForwardingsRule()] : []));
 
     const secret = await metadataSecret(store, config);
     const hosts = new Hosts({
       store, config, log, publicEndpoint, metadataInstance: askingInstance(store.reader, config, secret),
       reports: {
-        async heartbeat(tx, hello, first) {
-          await heartbeat(tx, hello.host, [
-            { agent_type: 'Open vSwitch agent', configurations: { ...hello.configurations, resources: hello.resources }, started: first },
-            { agent_type: 'DHCP agent', configurations: { dhcp_driver: 'dnsmasq', dhcp_lease_duration: config.dhcp_lease_duration }, started: first },
-            { agent_type: 'Metadata agent', configurations: { nova_metadata_host: config.nova_metadata_host, nova_metadata_port: config.nova_metadata_port }, started: first },
-          ]);
+        heartbeat: (tx, hello, first) => heartbeat(tx, hello.host, hostAgents(config, hello, first)),
+        async joined() {
+          await scheduleWaitingDhcp(store, config);
+          await scheduleWaitingRouters(store, config);
         },
-        joined: () => scheduleWaitingDhcp(store, config),
         portStatus: (tx, { port_id, status, reason, host }) => setPortStatus(tx, port_id, status, reason, host),
         instance: (tx, host, report) => reportInstance(tx, host, report),
         objectStatus: setObjectStatus,

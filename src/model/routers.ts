@@ -1,17 +1,31 @@
 /** Routers, floating IPs and port forwardings (Networking API v2.0; extensions router, ext-gw-mode, extraroute, floating-ip-port-forwarding, …). */
-import { boolean, cidr, enumeration, integer, ipAddress, json, list, nullable, object, portRange, text, uuid } from './kind.ts';
+import { formatCidr, parseCidr } from '#net/cidr.ts';
+import { boolean, cidr, enumeration, integer, InvalidValue, ipAddress, json, type Kind, list, nullable, object, portRange, text, uuid } from './kind.ts';
 import { type Held, defaulted, defineResource, optional, readOnly, required } from './resource.ts';
 import { identified, standardAttributes, tagged } from './standard.ts';
 
-/** A router's way to an external network, as clients give it. */
-export const externalGatewayInfo = object({
+/** A router's way to an external network, as clients give it; `{}` is none, as null is. */
+export const externalGatewayInfo = orElse(null, (value) => value === null || (typeof value === 'object' && Object.keys(value).length === 0), object({
   network_id: uuid,
   enable_snat: boolean,
   external_fixed_ips: list(object({ subnet_id: uuid, ip_address: ipAddress })),
-}, ['network_id']);
+}, ['network_id']));
+export type ExternalGatewayInfo = ReturnType<typeof externalGatewayInfo.convert>;
 
-/** Static routes of a router (extension extraroute). */
-export const routerRoutes = list(object({ destination: cidr, nexthop: ipAddress }, ['destination', 'nexthop']), { unique: true });
+/** A prefix in canonical form; one with host bits is refused, as a route's destination is no address. */
+const destination: Kind<string> = {
+  ...cidr,
+  convert(value) {
+    const given = cidr.convert(value);
+    const canonical = formatCidr(parseCidr(given)!);
+    if (ipAddress.convert(given.split('/')[0]) !== canonical.split('/')[0]) throw new InvalidValue(`'${given}' isn't a recognized IP subnet cidr, '${canonical}' is recommended`);
+    return canonical;
+  },
+};
+
+/** Static routes of a router (extension extraroute); null is none. */
+export const routerRoutes = orElse([], (value) => value === null, list(object({ destination, nexthop: ipAddress }, ['destination', 'nexthop']), { unique: true }));
+export type RouterRoutes = ReturnType<typeof routerRoutes.convert>;
 
 export const router = defineResource({
   collection: 'routers', member: 'router', noun: 'Router',
@@ -20,13 +34,13 @@ export const router = defineResource({
     admin_state_up: defaulted(boolean, true),
     status: readOnly(text(16)),
     /** Computed from the gateway port and `enable_snat`; null without a gateway. */
-    external_gateway_info: optional(nullable(externalGatewayInfo), { stored: false }),
+    external_gateway_info: optional(externalGatewayInfo, { stored: false }),
     routes: optional(routerRoutes, { post: false }),
     availability_zone_hints: defaulted(list(text(255)), [], { put: false }),
     availability_zones: readOnly(list(text()), { stored: false }),
     /** The port on the external network (device_owner network:router_gateway); null without a gateway (N-L3-3). */
     gw_port_id: readOnly(nullable(uuid), { readers: 'nobody' }),
-    /** Source NAT towards the external network; kept while there is no gateway. */
+    /** Source NAT towards the external network; the default of the settings while there is no gateway. */
     enable_snat: readOnly(boolean, { readers: 'nobody' }),
     /** Why the router does not work, where its host knows it; not Neutron's. */
     status_reason: readOnly(nullable(text(1024)), { readers: 'admin', filter: false, sort: false }),
@@ -90,6 +104,11 @@ export type PortForwarding = Held<typeof portForwarding>;
 /** How a router's legs are called on their host (N-L3-7). */
 export function routerDeviceName(portId: string, deviceOwner: string): string {
   return `${deviceOwner === 'network:router_gateway' ? 'qg-' : 'qr-'}${portId.slice(0, 11)}`;
+}
+
+/** What `isNone` says is `none`; everything else is of `kind`. */
+function orElse<T, N>(none: N, isNone: (value: unknown) => boolean, kind: Kind<T>): Kind<T | N> {
+  return { ...nullable(kind), convert: (value) => (isNone(value) ? none : kind.convert(value)) };
 }
 
 /** Owners of ports that are legs of a router, and so plugged into its namespace. */

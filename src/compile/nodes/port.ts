@@ -2,7 +2,7 @@
 import { deviceName } from '#model/metadata-tree.ts';
 import { ROUTER_PORT_OWNERS, routerDeviceName } from '#model/routers.ts';
 import type { Node } from '../node.ts';
-import { boundHost, filteringGroups } from '../world.ts';
+import { boundHost, filteringGroups, isFiltered } from '../world.ts';
 
 export const port: Node<'port'> = {
   type: 'port',
@@ -23,7 +23,7 @@ export const port: Node<'port'> = {
       mac_address: row.mac_address,
       ip_addresses: row.fixed_ips.map((fixed) => fixed.ip_address!),
       admin_state_up: row.admin_state_up && networkUp,
-      port_security_enabled: row.port_security_enabled,
+      port_security_enabled: isFiltered(row),
       allowed_address_pairs: row.allowed_address_pairs.map((pair) => ({ mac_address: pair.mac_address ?? row.mac_address, ip_address: pair.ip_address! })),
       security_groups: [...filteringGroups(row)].sort(),
     };

@@ -1,4 +1,4 @@
-/** The hosts as Compute sees them: who has reported, and how large they are. */
+/** The hosts as Compute sees them: who is for instances and has reported, and how large they are. */
 import { agent as agentResource } from '#model/agents.ts';
 import type { Config } from '#model/config.ts';
 import type { HostResources } from '#protocol/messages.ts';
@@ -6,6 +6,7 @@ import type { Store } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { HostDirectory } from '../compute/hosts.ts';
 import { aliveSince } from '../network/agents.ts';
+import { rolesOf } from '../network/host-agents.ts';
 
 const agents = new Table(agentResource);
 
@@ -14,7 +15,7 @@ export function hostDirectory(store: Store, config: Config): HostDirectory {
     async hosts() {
       const limit = aliveSince(config);
       const rows = await agents.list(store.reader, { filters: { agent_type: ['Open vSwitch agent'] }, sort: [{ key: 'host', dir: 'asc' }] });
-      return rows.map((row) => {
+      return rows.filter((row) => rolesOf(row.configurations).includes('compute')).map((row) => {
         const { resources, tunneling_ip } = row.configurations as { resources?: HostResources; tunneling_ip?: string | null };
         return {
           host: row.host, zone: row.availability_zone ?? 'nova', alive: row.heartbeat_timestamp >= limit, updated_at: row.heartbeat_timestamp,

@@ -28,8 +28,16 @@ export interface AvailabilityZone {
   readonly state: 'available' | 'unavailable';
 }
 
+/** Whose agents say in which zones a resource can be. */
+const ZONED: Readonly<Record<string, AvailabilityZone['resource']>> = { 'DHCP agent': 'network', 'L3 agent': 'router' };
+
+export interface AgentsDeps extends NetworkDeps {
+  /** What happens to the routers of a host whose L3 agent was removed. */
+  evacuate?(tx: Tx, host: string): Promise<void>;
+}
+
 /** The rule of `/v2.0/agents`: admins see, describe, disable and delete them; hosts make them by their heartbeats. */
-export function agentsRule({ config }: NetworkDeps): Rule<typeof agent> {
+export function agentsRule({ config, evacuate }: AgentsDeps): Rule<typeof agent> {
   return {
     resource: agent,
     async create() {
@@ -40,6 +48,7 @@ export function agentsRule({ config }: NetworkDeps): Rule<typeof agent> {
       await agents.delete(tx, current.id);
       // The row that told which host it was is gone: the feed has to name it.
       if (current.agent_type === 'Open vSwitch agent') tx.record('hosts', current.host, 'delete');
+      if (current.agent_type === 'L3 agent') await evacuate?.(tx, current.host);
     },
     async present(_reader, _context, objects) {
       const limit = aliveSince(config);
@@ -78,11 +87,18 @@ export async function aliveHosts(reader: Reader, config: Config, agentType: Agen
   return rows.map((row) => row['host']);
 }
 
-/** The zones of all agents; one is available while an agent of it is enabled. */
+/** The zones of all agents that carry networks or routers; one is available while an agent of it is enabled. */
 export async function availabilityZones(reader: Reader): Promise<AvailabilityZone[]> {
-  const rows = await reader.db.selectFrom('agents').select(['availability_zone', (e) => e.fn.max('admin_state_up').as('enabled')])
-    .where('agent_type', '=', 'DHCP agent').groupBy('availability_zone').orderBy('availability_zone').execute();
-  return rows.map((row) => ({ name: row['availability_zone'], resource: 'network', state: row['enabled'] ? 'available' : 'unavailable' }));
+  const rows = await reader.db.selectFrom('agents').select(['agent_type', 'availability_zone', (e) => e.fn.max('admin_state_up').as('enabled')])
+    .where('agent_type', 'in', Object.keys(ZONED)).groupBy(['agent_type', 'availability_zone']).orderBy('agent_type').orderBy('availability_zone').execute();
+  return rows.map((row) => ({ name: row['availability_zone'], resource: ZONED[row['agent_type']]!, state: row['enabled'] ? 'available' : 'unavailable' }));
+}
+
+/** Refuses hints that no agent's zone answers to. Throws ApiError AvailabilityZoneNotFound. */
+export async function requireZones(reader: Reader, resource: AvailabilityZone['resource'], hints: readonly string[]): Promise<void> {
+  if (hints.length === 0) return;
+  const known = new Set((await availabilityZones(reader)).flatMap((zone) => (zone.resource === resource ? zone.name : [])));
+  for (const zone of hints) if (!known.has(zone)) throw new ApiError('AvailabilityZoneNotFound', { availability_zone: zone });
 }
 
 /** The oldest heartbeat of an agent that is alive. */

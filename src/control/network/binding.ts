@@ -63,7 +63,7 @@ export async function setPortStatus(tx: Tx, portId: string, status: 'ACTIVE' | '
 }
 
 /** Why the host cannot carry the network's segment, by what its agent says of itself. */
-function segmentProblem(network: Network, host: string, configurations: Record<string, any>): string | undefined {
+export function segmentProblem(network: Network, host: string, configurations: Record<string, any>): string | undefined {
   const type = network['provider:network_type'];
   const physnet = network['provider:physical_network'];
   if ((type === 'flat' || type === 'vlan') && !Object.hasOwn(configurations['bridge_mappings'] ?? {}, physnet ?? '')) return `host ${host} has no bridge for physical network ${physnet}`;

@@ -63,6 +63,7 @@ export class Collection {
     app.put(`${this.path}/:id`, (request) => this.#update(request as MemberRequest));
     app.delete(`${this.path}/:id`, (request, reply) => this.#delete(request as MemberRequest, reply));
     app.route({ method: ['POST', 'PATCH'], url: `${this.path}/:id`, handler: refuse });
+    for (const name of Object.keys(this.rule.actions ?? {})) app.put(`${this.path}/:id/${name}`, (request) => this.#act(request as MemberRequest, name));
   }
 
   /** The object with `id`, below `parent` if it has one, if `context` may see it. Throws ApiError `<Noun>NotFound`, also for what others own. */
@@ -178,7 +179,18 @@ export class Collection {
       await requireAttributes(this.rule, tx, context, 'update', named, { ...current, ...given });
       return named.length === 0 ? current : this.rule.update(tx, context, current, given, parent);
     });
-    const [shown] = await this.#presenter.present(this.#options.store.reader, context, [updated]);
+    return this.#shown(context, updated);
+  }
+
+  async #act(request: MemberRequest, name: string): Promise<unknown> {
+    const { context } = request;
+    const result = await this.change(request, 'update', (tx, current) => this.rule.actions![name]!(tx, context, current, request.body));
+    return 'answer' in result ? result.answer : this.#shown(context, result.changed);
+  }
+
+  /** An object of ours after its change was committed. */
+  async #shown(context: Context, object: any): Promise<unknown> {
+    const [shown] = await this.#presenter.present(this.#options.store.reader, context, [object]);
     return { [this.resource.member]: shown };
   }
 

@@ -47,14 +47,25 @@ export async function ensureDhcp(tx: Tx, config: Config, network: Network, hosts
   const missing = config.dhcp_agents_per_network - serving.length;
   if (missing <= 0) return;
   const busy = new Set(serving.map(({ host }) => host));
-  for (const host of (await leastUsed(tx, hosts.filter((one) => !busy.has(one)))).slice(0, missing)) {
-    const [made] = await createPorts(tx, config, SERVICE_CONTEXT, [{
-      network_id: network.id, project_id: network.project_id, device_owner: 'network:dhcp', device_id: dhcpDeviceId(host, network.id),
-      port_security_enabled: false, security_groups: [], fixed_ips, 'binding:host_id': host,
-    }], { quota: false });
-    await tx.db.insertInto('network_dhcp_bindings').values({ network_id: network.id, host, port_id: made!.id }).execute();
-    tx.record('network_dhcp_bindings', `${network.id}/${host}`, 'create');
-  }
+  for (const host of (await leastUsed(tx, hosts.filter((one) => !busy.has(one)))).slice(0, missing)) await serveOn(tx, config, network, host, fixed_ips);
+}
+
+/** An admin adds a server of the network, on `host`, beside those that it has; false when the host serves it already. Without a subnet that needs DHCP it waits for one, without an address. */
+export async function addDhcpServer(tx: Tx, config: Config, network: Network, host: string): Promise<boolean> {
+  await lockNetwork(tx, network.id);
+  const serving = await tx.db.selectFrom('network_dhcp_bindings').select('host').where('network_id', '=', network.id).where('host', '=', host).executeTakeFirst();
+  if (serving) return false;
+  const wanted = (await subnets.list(tx, { filters: { network_id: [network.id] } })).filter(needsDhcp);
+  await serveOn(tx, config, network, host, wanted.map((one) => ({ subnet_id: one.id })));
+  return true;
+}
+
+/** An admin takes the network's server off `host`; nobody takes its place before the network's subnets change. False when there is none. */
+export async function removeDhcpServer(tx: Tx, networkId: string, host: string): Promise<boolean> {
+  await lockNetwork(tx, networkId);
+  const serving = await tx.db.selectFrom('network_dhcp_bindings').select('port_id').where('network_id', '=', networkId).where('host', '=', host).executeTakeFirst();
+  if (serving) await deletePorts(tx, await ports.getMany(tx, [serving.port_id]));
+  return serving !== undefined;
 }
 
 /** The networks that need DHCP and have fewer servers than they should, or one that could not be bound. */
@@ -75,6 +86,15 @@ export async function removeDhcp(tx: Tx, networkId: string): Promise<void> {
 /** Neutron's id of a DHCP server: which host for which network. */
 export function dhcpDeviceId(host: string, networkId: string): string {
   return `dhcp${uuid5(host.split('.')[0]!)}-${networkId}`;
+}
+
+async function serveOn(tx: Tx, config: Config, network: Network, host: string, fixed_ips: { subnet_id: string }[]): Promise<void> {
+  const [made] = await createPorts(tx, config, SERVICE_CONTEXT, [{
+    network_id: network.id, project_id: network.project_id, device_owner: 'network:dhcp', device_id: dhcpDeviceId(host, network.id),
+    port_security_enabled: false, security_groups: [], fixed_ips, 'binding:host_id': host,
+  }], { quota: false });
+  await tx.db.insertInto('network_dhcp_bindings').values({ network_id: network.id, host, port_id: made!.id }).execute();
+  tx.record('network_dhcp_bindings', `${network.id}/${host}`, 'create');
 }
 
 /** An address on each subnet and no other; nothing is written when it is so. */

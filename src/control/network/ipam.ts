@@ -217,7 +217,7 @@ function inOrder(subnets: readonly Subnet[]): Subnet[] {
   return [...subnets].sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
-function poolsOf(subnet: Pick<Subnet, 'allocation_pools'>): RangeSet {
+export function poolsOf(subnet: Pick<Subnet, 'allocation_pools'>): RangeSet {
   return new RangeSet(subnet.allocation_pools.map(({ start, end }) => ({ first: parseIp(start!)!.value, last: parseIp(end!)!.value })));
 }
 

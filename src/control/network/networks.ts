@@ -5,7 +5,7 @@ import { type Network, type NetworkType, network, port, subnet } from '#model/ne
 import type { Reader, Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
-import { availabilityZones } from './agents.ts';
+import { requireZones } from './agents.ts';
 import { dnsDomain } from './dns-names.ts';
 import { deleteUnassociated } from './floating-ips.ts';
 import { lockNetwork } from './ipam.ts';
@@ -46,7 +46,7 @@ async function createNetworks(tx: Tx, config: Config, given: readonly Given<type
 
 async function newNetwork(tx: Tx, config: Config, given: Given<typeof network>): Promise<Network> {
   const id = crypto.randomUUID();
-  await requireZones(tx, given.availability_zone_hints ?? []);
+  await requireZones(tx, 'network', given.availability_zone_hints ?? []);
   const wanted = wantedSegment(given);
   const segment = wanted ? await reserveProviderSegment(tx, config, wanted, id) : await allocateTenantSegment(tx, config, id);
   const { network_type, physical_network, segmentation_id } = segment;
@@ -139,10 +139,4 @@ async function requireUnshared(tx: Tx, current: Network): Promise<void> {
 async function requireNoGateway(tx: Tx, current: Network): Promise<void> {
   const gateway = await tx.db.selectFrom('ports').select('id').where('network_id', '=', current.id).where('device_owner', 'in', ['network:router_gateway', 'network:floatingip']).limit(1).executeTakeFirst();
   if (gateway) throw new ApiError('ExternalNetworkInUse', { id: current.id });
-}
-
-async function requireZones(tx: Tx, hints: readonly string[]): Promise<void> {
-  if (hints.length === 0) return;
-  const known = new Set((await availabilityZones(tx)).map(({ name }) => name));
-  for (const zone of hints) if (!known.has(zone)) throw new ApiError('AvailabilityZoneNotFound', { availability_zone: zone });
 }

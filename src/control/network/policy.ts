@@ -32,6 +32,11 @@ export function requireWriter(resource: Resource, context: Context, action: Acti
   if (context.is_reader || !context.project_id) throw denied(resource, action);
 }
 
+/** Refuses what only admins do, by Neutron's name of the policy. Throws PolicyNotAuthorized. */
+export function requireAdmin(context: Context, rule: string): void {
+  if (!context.is_admin) throw new ApiError('PolicyNotAuthorized', { rule });
+}
+
 /** Refuses to change what `context` sees but does not own. Throws PolicyNotAuthorized. */
 export async function requireOwner(rule: Rule, reader: Reader, context: Context, action: Action, current: any): Promise<void> {
   if (context.is_admin) return;

@@ -8,6 +8,7 @@ import { ensureDhcp, networksWithoutDhcp } from './dhcp-scheduling.ts';
 import { changeAddresses, isAutoAddress } from './ipam.ts';
 import type { NetworkHooks } from './network-hooks.ts';
 import { deletePorts } from './port-update.ts';
+import { addGatewayAddresses } from './router-gateway.ts';
 
 const networks = new Table(network);
 const subnets = new Table(subnet);
@@ -18,6 +19,7 @@ export function portHooks(config: Config): NetworkHooks {
     removePort: (tx, _context, gone) => deletePorts(tx, [gone]),
     async onSubnetChanged(tx, _context, home, changed, op) {
       if (op === 'create' && isAutoAddress(changed)) await addAutoAddresses(tx, changed);
+      if (op === 'create') await addGatewayAddresses(tx, home, changed);
       await ensureDhcp(tx, config, home, await aliveHosts(tx, config, 'DHCP agent'));
     },
   };

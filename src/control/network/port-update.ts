@@ -29,6 +29,8 @@ export async function updatePort(tx: Tx, config: Config, context: Context, found
   const home = await networks.get(tx, found.network_id);
   if (!current || !home) throw new ApiError('PortNotFound', { id: found.id });
   requirePortPolicy(context, home, 'update', asked);
+  // Somebody else has given it to a device meanwhile.
+  if (asked.device_id !== undefined && current.device_id !== found.device_id) throw new ApiError('PortInUse', { id: current.id, network_id: current.network_id, device_id: current.device_id });
   const changes: Changes = { ...asked };
   if (asked.extra_dhcp_opts) changes.extra_dhcp_opts = dhcpOptions(asked.extra_dhcp_opts, current.extra_dhcp_opts);
   if (asked.dns_name !== undefined) changes.dns_name = dnsName(config, asked.dns_name);

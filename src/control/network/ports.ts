@@ -4,13 +4,14 @@ import { network, port } from '#model/networks.ts';
 import { normalizeIp } from '#net/ip.ts';
 import type { Reader } from '#store/store.ts';
 import { Table } from '#store/table.ts';
+import type { Context } from '../http/context.ts';
 import { aliveHosts } from './agents.ts';
 import { ensureDhcp } from './dhcp-scheduling.ts';
 import { dnsAssignment } from './dns-names.ts';
-import { requireNoL3Owner } from './l3-port-guard.ts';
 import { createPorts, type NewPort } from './port-create.ts';
 import { ownsNetwork } from './port-policy.ts';
 import { deletePorts, updatePort } from './port-update.ts';
+import { requireDeletable, requireLegKept, requireNoLeg } from './router-port-policy.ts';
 import type { NetworkDeps, Rule } from './rule.ts';
 
 const networks = new Table(network);
@@ -18,29 +19,37 @@ const networks = new Table(network);
 export function portsRule({ config }: NetworkDeps): Rule<typeof port> {
   return {
     resource: port,
-    create: (tx, context, given) => createPorts(tx, config, context, given as readonly NewPort[]),
-    update: (tx, context, current, changes) => {
+    async create(tx, context, given) {
+      for (const one of given as readonly NewPort[]) await requireNoLeg(tx, context, 'create', { device_owner: '', device_id: '', ...one });
+      return createPorts(tx, config, context, given as readonly NewPort[]);
+    },
+    async update(tx, context, current, changes) {
       if (!context.is_admin && current.project_id !== context.project_id) throw new ApiError('PolicyNotAuthorized', { rule: 'update_port' });
+      await requireLegKept(tx, context, current, changes);
       return updatePort(tx, config, context, current, changes);
     },
     async delete(tx, context, current) {
-      await requireNoL3Owner(tx, current);
+      await requireDeletable(tx, current);
       await deletePorts(tx, [current], context);
       // Its network still needs the server: another port takes its place, as Neutron's agent makes one.
       const home = current.device_owner === 'network:dhcp' ? await networks.get(tx, current.network_id) : undefined;
       if (home) await ensureDhcp(tx, config, home, await aliveHosts(tx, config, 'DHCP agent'));
     },
     present: async (_reader, _context, objects) => objects.map((one) => ({ dns_assignment: dnsAssignment(config, one), ip_allocation: one.fixed_ips.length > 0 ? 'immediate' : 'none' })),
-    // A network's owner sees every port on it, whose ever it is (N-ML2-25).
-    visible: (query, context) => query.where((e: any) => e.or([
-      e('ports.project_id', '=', context.project_id),
-      e('ports.network_id', 'in', e.selectFrom('networks').select('id').where('project_id', '=', context.project_id)),
-    ])),
+    visible: visiblePorts,
     filters: { fixed_ips: byFixedIps, security_groups: byGroups },
     // Who owns the network may also remove others' ports from it; `update` refuses the rest.
     owns: async (reader, context, current) => current.project_id === context.project_id || ownsNetwork(context, await networks.get(reader, current.network_id)),
     ownsNetwork: async (reader: Reader, context, given) => ownsNetwork(context, given.network_id === undefined ? undefined : await networks.get(reader, given.network_id)),
   };
+}
+
+/** A network's owner sees every port on it, whose ever it is (N-ML2-25). */
+export function visiblePorts(query: any, context: Context): any {
+  return query.where((e: any) => e.or([
+    e('ports.project_id', '=', context.project_id),
+    e('ports.network_id', 'in', e.selectFrom('networks').select('id').where('project_id', '=', context.project_id)),
+  ]));
 }
 
 /** `ip_address=…`, `subnet_id=…` and `ip_address_substr=…`, each with any of its values (extension ip-substring-filtering). */

@@ -4,8 +4,8 @@ import type { Config } from '#model/config.ts';
 import { ApiError } from '#model/errors.ts';
 import { integer, InvalidValue } from '#model/kind.ts';
 import type { Store } from '#store/store.ts';
-import type { Context } from '../http/context.ts';
 import { invalidInput } from './body.ts';
+import { requireAdmin } from './policy.ts';
 import { allLimits, defaultLimits, type Limits, projectLimits, QUOTA_RESOURCES, type QuotaResource, usage } from './quotas.ts';
 
 const limitKind = integer(-1);
@@ -97,10 +97,6 @@ function named({ params }: ProjectRequest): string {
   const project = params.project.replace(/\.json$/, '');
   if (project === '' || project.includes('\0')) throw new ApiError('QuotaMissingTenant');
   return project;
-}
-
-function requireAdmin(context: Context, rule: string): void {
-  if (!context.is_admin) throw new ApiError('PolicyNotAuthorized', { rule });
 }
 
 function bad(reason: string): ApiError {

@@ -11,8 +11,7 @@ const TABLES = {
   port: 'ports',
   security_group: 'security_groups',
   security_group_rule: 'security_group_rules',
-  // Limits that clients set in one request with the others; their resources come with the router extension.
-  router: undefined,
+  router: 'routers',
   floatingip: 'floatingips',
 } as const;
 

@@ -32,7 +32,12 @@ export interface Rule<R extends Resource = any> {
   owns?(reader: Reader, context: Context, current: Held<R>): Promise<boolean>;
   /** True when `context` owns what `network_owner` attributes ask for; default: owns the object. */
   ownsNetwork?(reader: Reader, context: Context, given: Given<R>): Promise<boolean>;
+  /** What `PUT /<collection>/<id>/<name>` does, by name: a change like `update`, after the same checks and under the same lock. */
+  readonly actions?: Readonly<Record<string, (tx: Tx, context: Context, current: Held<R>, body: unknown) => Promise<ActionResult<R>>>>;
 }
+
+/** What the client gets: `answer` as it is, or the changed object as GET shows it. */
+export type ActionResult<R extends Resource> = { readonly answer: Record<string, unknown> } | { readonly changed: Held<R> };
 
 /** What rules are made from. */
 export interface NetworkDeps {

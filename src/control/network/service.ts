@@ -36,7 +36,7 @@ export function networkService({ store, config, authenticator, publicEndpoint, r
       void app.register(async (scope: FastifyInstance) => {
         scope.addHook('onRequest', requireToken(authenticator, `${publicEndpoint}/identity`));
         const collections: Collection[] = [];
-        const byName = (name: string) => collections.find(({ resource }) => resource.collection === name)!;
+        const byName = (name: string) => collections.find(({ resource }) => resource.collection === name);
         // A parent stands before what is below it.
         for (const rule of rules) collections.push(new Collection(rule, { store, config, url }, rule.parent === undefined ? undefined : byName(rule.parent)));
         discoveryRoutes(scope, url, config, collections.filter(({ parent }) => !parent));
@@ -45,7 +45,7 @@ export function networkService({ store, config, authenticator, publicEndpoint, r
           tagRoutes(scope, store, collection);
           subnetPoolRoutes(scope, collection);
         }
-        agentRoutes(scope, store, byName('networks'), byName('agents'));
+        agentRoutes(scope, { store, config, agents: byName('agents')!, networks: byName('networks')!, routers: byName('routers') });
         quotaRoutes(scope, store, config);
         if (config.service_plugins.includes('router')) floatingIpPoolRoutes(scope, store);
       });

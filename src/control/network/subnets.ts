@@ -49,7 +49,7 @@ export async function removeSubnet(tx: Tx, current: Subnet): Promise<void> {
 }
 
 /** One's own, those of one's own networks, and those of shared ones; not those of external networks. */
-function visibleSubnets(query: any, context: Context): any {
+export function visibleSubnets(query: any, context: Context): any {
   if (!context.project_id) return ownRows(subnet, query, context);
   return query.where(sql<boolean>`(subnets.project_id = ${context.project_id} or subnets.network_id in (select id from networks where shared = 1 or project_id = ${context.project_id}))`);
 }
