@@ -80,10 +80,12 @@ function portChanged(world: World, before: Port | undefined, after: Port | undef
     for (const peer of world.presence.of(port.network_id)) {
       touched.item(peer, `forward/${port.network_id}/${port.id}`);
     }
-    for (const id of world.dhcpOfNetwork.of(port.network_id)) {
-      const binding = world.get('dhcp_bindings', id)!;
+    const bindings = [...world.dhcpOfNetwork.of(port.network_id)].map((id) => world.get('dhcp_bindings', id)!);
+    // Each server of a network tells its clients of the others.
+    const serves = bindings.some((binding) => binding.port_id === port.id);
+    for (const binding of bindings) {
       touched.item(binding.host, `dhcp-host/${port.network_id}/${port.id}`);
-      if (binding.port_id === port.id) touched.item(binding.host, `dhcp-server/${port.network_id}`);
+      if (serves) touched.item(binding.host, `dhcp-server/${port.network_id}`);
     }
     if (ROUTER_PORT_OWNERS.has(port.device_owner)) legChanged(world, port, touched);
     if (!host) continue;

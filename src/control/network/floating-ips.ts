@@ -50,7 +50,7 @@ export async function setFloatingIpStatus(tx: Tx, id: string, ok: boolean, reaso
 
 /** Deletes the floating IPs of an external network that is to go; those that lead to ports stay, and hold it back. The caller holds `lockNetwork`. */
 export async function deleteUnassociated(tx: Tx, networkId: string): Promise<void> {
-  for (const one of await floatingIps.list(tx, { filters: { floating_network_id: [networkId] }, where: (query) => query.where('port_id', 'is', null).orderBy('id') })) await deleteFloatingIp(tx, one);
+  for (const one of await floatingIps.list(tx, { filters: { floating_network_id: [networkId] }, where: (query) => query.where('port_id', 'is', null).where('router_id', 'is', null).orderBy('id') })) await deleteFloatingIp(tx, one);
 }
 
 async function createFloatingIps(tx: Tx, config: Config, context: Context, given: readonly GivenFloatingIp[]): Promise<FloatingIp[]> {

@@ -165,7 +165,7 @@ eachStore('a gateway that floating IPs need stays, and so does its network', asy
   const { network } = await external();
   const second = await external('198.51.100.0/24', TUNNELLED);
   const made = await router('demo', gateway(network));
-  await store.write((tx) => tx.db.insertInto('floatingips').values({ id: crypto.randomUUID(), router_id: made.id, floating_network_id: network.id, floating_ip_address: '203.0.113.9' }).execute());
+  await store.write((tx) => tx.db.insertInto('floatingips').values({ id: crypto.randomUUID(), router_id: made.id, floating_network_id: network.id, floating_ip_address: '203.0.113.9', port_id: crypto.randomUUID() }).execute());
   const path = `/v2.0/routers/${made.id}`;
   await refuses([
     ['demo', 'PUT', path, { router: { external_gateway_info: null } }, '409 RouterExternalGatewayInUseByFloatingIp'],
