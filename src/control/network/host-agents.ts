@@ -1,4 +1,4 @@
-/** The agents that a host's one agent stands for in the API, by what the host is for (N-NN-1). */
+/** The agents that a host's one agent stands for in the API, by what the host is for. */
 import type { Config } from '#model/config.ts';
 import { type Hello, HOST_ROLES, type HostRole } from '#protocol/messages.ts';
 import type { AgentReport } from './agents.ts';
