@@ -42,7 +42,7 @@ const TABLES = ['routers', 'router_bindings', 'ports', 'ip_allocations', 'free_r
 
 /** `hosts` have all roles and alive agents; the physical network `physnet` is on all of them. */
 export async function routerApi(store: Store, { hosts = ['host1'], settings = {} }: { hosts?: readonly string[]; settings?: Partial<Config> } = {}): Promise<RouterApi> {
-  const config = { ...defaults, vni_ranges: ['1:1000'], ...settings };
+  const config = { ...defaults, vni_ranges: ['1:1000'], quota_router: -1, quota_network: -1, ...settings };
   await store.write((tx) => syncSegmentPools(tx, config));
   for (const host of hosts) await addHost(store, host);
   const deps = { config, hooks: portHooks(config) };

@@ -174,6 +174,14 @@ eachStore('updates: DHCP options merge, addresses change, a MAC is unique and an
   assert.equal((await update(store, admin, next, { mac_address: 'fa:16:3e:00:00:07' })).mac_address, 'fa:16:3e:00:00:07');
 });
 
+eachStore('a port that was given to another device since it was read is not given away again', async (store) => {
+  const { home } = await newNetwork(store);
+  const read = await create(store, demo, home.id);
+  await update(store, demo, read, { device_id: 'one' });
+  await assert.rejects(update(store, demo, read, { device_id: 'two' }), refused('PortInUse'));
+  assert.equal((await ports.get(store.reader, read.id))!.device_id, 'one');
+});
+
 eachStore('a port past the quota is refused and takes nothing; a deleted one leaves nothing', async (store) => {
   const { home } = await newNetwork(store);
   await store.write((tx) => ensureDefaultGroup(tx, 'demo'));

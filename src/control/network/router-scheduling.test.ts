@@ -16,8 +16,11 @@ const WITHOUT_PHYSNET = { configurations: { bridge_mappings: {}, tunnel_types: [
 const bindings = async (store: Store) => (await store.reader.db.selectFrom('router_bindings').selectAll().orderBy('router_id').orderBy('host').execute()).map((row) => `${row.router_id} ${row.host}`);
 const where = async (api: RouterApi, router: { id: string }) => (await api.legs(router)).map((leg) => `${leg['binding:host_id']} ${leg['binding:vif_type']}`);
 const agentOf = async ({ ok }: RouterApi, host: string, type = 'L3 agent') => (await ok('admin', 'GET', `/v2.0/agents?host=${host}&agent_type=${encodeURIComponent(type)}`)).agents[0];
-/** The agents of a host have not reported for longer than `agent_down_time`. */
-const silence = (store: Store, host: string) => store.write((tx) => tx.db.updateTable('agents').set({ heartbeat_timestamp: apiTime(new Date(Date.now() - 80_000)) }).where('host', '=', host).execute());
+/** The agents of a host, or those of `types`, have not reported for longer than `agent_down_time`. */
+const silence = (store: Store, host: string, ...types: string[]) => store.write((tx) => {
+  const query = tx.db.updateTable('agents').set({ heartbeat_timestamp: apiTime(new Date(Date.now() - 80_000)) }).where('host', '=', host);
+  return (types.length > 0 ? query.where('agent_type', 'in', types) : query).execute();
+});
 /** A router with an interface on a network of its own. */
 const routed = async (api: RouterApi, attributes: Record<string, unknown> = {}) => {
   const made = await api.router('demo', attributes);
@@ -50,14 +53,14 @@ eachStore('N-L3-1: the first leg puts a router on a host, its other legs follow,
 
 eachStore('routers go to the host with the fewest, among those that are alive, enabled and in their zones', async (store) => {
   const api = await routerApi(store, { hosts: ['host1', 'host2', 'host3'] });
-  await addHost(store, 'far', { l3: { availability_zone: 'mars' } });
+  await addHost(store, 'remote', { l3: { availability_zone: 'mars' } });
   await api.ok('admin', 'PUT', `/v2.0/agents/${(await agentOf(api, 'host2')).id}`, { agent: { admin_state_up: false } });
-  await silence(store, 'host3');
+  await silence(store, 'host3', 'L3 agent');
   for (let i = 0; i < 4; i++) await routed(api);
   const load = Map.groupBy(await bindings(store), (line) => line.split(' ')[1]!);
-  assert.deepEqual([...load].map(([host, own]) => [host, own.length]).sort(), [['far', 2], ['host1', 2]]);
+  assert.deepEqual([...load].map(([host, own]) => [host, own.length]).sort(), [['host1', 2], ['remote', 2]]);
   const { made } = await routed(api, { availability_zone_hints: ['mars'] });
-  assert.deepEqual([await where(api, made), (await api.show('demo', made)).availability_zones], [['far ovs'], ['mars']]);
+  assert.deepEqual([await where(api, made), (await api.show('demo', made)).availability_zones], [['remote ovs'], ['mars']]);
   assert.deepEqual((await api.ok('demo', 'GET', '/v2.0/availability_zones')).availability_zones, [
     { name: 'nova', resource: 'network', state: 'available' }, { name: 'mars', resource: 'router', state: 'available' }, { name: 'nova', resource: 'router', state: 'available' },
   ]);
