@@ -124,10 +124,51 @@ test('openstack address scope and subnet pool create, list, show, set, delete; s
   await openstack(admin, 'subnet', 'pool', 'delete', 'everybody');
 });
 
+test('N-L3-2 N-L3-3 N-L3-4 openstack router create, set, add and remove subnet and port, route, show, and its agent', async () => {
+  const { admin } = credentials;
+  const demo = credentials.demo!;
+  await controller.store.write((tx) => heartbeat(tx, 'net9', [
+    { agent_type: 'Open vSwitch agent', configurations: { tunnel_types: ['vxlan'], bridge_mappings: { physnet: 'br-phys' }, roles: ['network'] } }, { agent_type: 'L3 agent', configurations: {} },
+  ]));
+  const made = await openstack(demo, 'router', 'create', 'demo-router', '--tag', 'red', ...json);
+  assert.deepEqual([made.name, made.status, made.external_gateway_info, made.routes], ['demo-router', 'ACTIVE', null, []]);
+  await openstack(demo, 'router', 'set', '--external-gateway', 'external', 'demo-router');
+  await openstack(demo, 'network', 'create', 'inner', ...json);
+  await openstack(demo, 'subnet', 'create', 'inner-subnet', '--network', 'inner', '--subnet-range', '172.18.0.0/24', ...json);
+  await openstack(demo, 'network', 'create', 'side', ...json);
+  await openstack(demo, 'subnet', 'create', 'side-subnet', '--network', 'side', '--subnet-range', '172.19.0.0/24', ...json);
+  const leg = await openstack(demo, 'port', 'create', 'leg', '--network', 'side', '--fixed-ip', 'ip-address=172.19.0.77', ...json);
+  await openstack(demo, 'router', 'add', 'subnet', 'demo-router', 'inner-subnet');
+  await openstack(demo, 'router', 'add', 'port', 'demo-router', 'leg');
+  await openstack(demo, 'router', 'set', 'demo-router', '--route', 'destination=10.0.0.0/8,gateway=172.18.0.9');
+  await openstack(demo, 'router', 'add', 'route', 'demo-router', '--route', 'destination=192.168.0.0/16,gateway=172.18.0.9', ...json);
+  const shown = await openstack(demo, 'router', 'show', 'demo-router', ...json);
+  assert.equal(shown.external_gateway_info.external_fixed_ips.length, 1);
+  assert.deepEqual(shown.interfaces_info.map((each: any) => each.ip_address).sort(), ['172.18.0.1', '172.19.0.77']);
+  assert.deepEqual(shown.routes.map((route: any) => route.destination).sort(), ['10.0.0.0/8', '192.168.0.0/16']);
+  assert.match(await refused(demo, 'router', 'add', 'subnet', 'demo-router', 'inner-subnet'), /BadRequestException: 400.*Router already has a port on subnet/s);
+  assert.match(await refused(demo, 'router', 'remove', 'subnet', 'demo-router', 'inner-subnet'), /ConflictException: 409/);
+  assert.match(await refused(demo, 'router', 'delete', 'demo-router'), /ConflictException: 409|1 of 1 routers failed to delete/);
+  const [agent] = await openstack(admin, 'network', 'agent', 'list', '--router', 'demo-router', ...json);
+  assert.deepEqual([agent.Host, agent['Agent Type']], ['net9', 'L3 agent']);
+  await openstack(admin, 'network', 'agent', 'remove', 'router', '--l3', agent.ID, 'demo-router');
+  assert.deepEqual(await openstack(admin, 'router', 'list', '--agent', agent.ID, ...json), []);
+  await openstack(admin, 'network', 'agent', 'add', 'router', '--l3', agent.ID, 'demo-router');
+  assert.deepEqual((await openstack(admin, 'router', 'list', '--agent', agent.ID, ...json)).map((each: any) => each.Name), ['demo-router']);
+  await openstack(demo, 'router', 'unset', 'demo-router', '--route', 'destination=10.0.0.0/8,gateway=172.18.0.9');
+  await openstack(demo, 'router', 'remove', 'route', 'demo-router', '--route', 'destination=192.168.0.0/16,gateway=172.18.0.9', ...json);
+  await openstack(demo, 'router', 'remove', 'subnet', 'demo-router', 'inner-subnet');
+  await openstack(demo, 'router', 'remove', 'port', 'demo-router', leg.id);
+  await openstack(demo, 'router', 'unset', '--external-gateway', 'demo-router');
+  await openstack(demo, 'router', 'delete', 'demo-router');
+  await openstack(demo, 'network', 'delete', 'inner', 'side');
+  await openstack(admin, 'network', 'agent', 'delete', agent.ID);
+});
+
 test('G1 B1 openstack extension list, network agent list, availability zone list, quota show and set', async () => {
   const { admin } = credentials;
   const aliases = (await openstack(admin, 'extension', 'list', '--network', ...json)).map((each: any) => each.Alias);
-  assert.ok(aliases.includes('provider') && aliases.includes('standard-attr-tag') && !aliases.includes('router'));
+  assert.ok(aliases.includes('provider') && aliases.includes('standard-attr-tag') && aliases.includes('router'));
   await controller.store.write((tx) => heartbeat(tx, 'compute9', [{ agent_type: 'Open vSwitch agent', configurations: { tunnel_types: ['vxlan'] } }, { agent_type: 'DHCP agent', configurations: {} }]));
   const agents = await openstack(admin, 'network', 'agent', 'list', '--host', 'compute9', ...json);
   assert.deepEqual(agents.map((each: any) => [each['Agent Type'], each.Host, each.Alive, each.State]).sort(), [['DHCP agent', 'compute9', true, true], ['Open vSwitch agent', 'compute9', true, true]]);
