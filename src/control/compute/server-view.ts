@@ -30,12 +30,13 @@ export function serverLinks(publicEndpoint: string, id: string): unknown[] {
 export async function detailed(reader: Reader, view: View, page: readonly Server[]): Promise<Record<string, unknown>[]> {
   const ports = await portsOf(reader, page);
   const all = [...ports.values()].flat();
+  const floating = await floatingOf(reader, all);
   const networkNames = new Map((await networks.getMany(reader, distinct(all.map(({ network_id }) => network_id)))).map(({ id, name }) => [id, name]));
   const groupNames = new Map((await securityGroups.getMany(reader, distinct(all.flatMap((port) => port.security_groups ?? [])))).map(({ id, name }) => [id, name]));
-  return page.map((server) => wire(server, view, ports.get(server.id) ?? [], networkNames, groupNames));
+  return page.map((server) => wire(server, view, ports.get(server.id) ?? [], floating, networkNames, groupNames));
 }
 
-function wire(server: Server, view: View, ports: readonly Port[], networkNames: ReadonlyMap<string, string>, groupNames: ReadonlyMap<string, string>): Record<string, unknown> {
+function wire(server: Server, view: View, ports: readonly Port[], floating: FloatingOf, networkNames: ReadonlyMap<string, string>, groupNames: ReadonlyMap<string, string>): Record<string, unknown> {
   const { publicEndpoint, context: { is_admin }, microversion } = view;
   const groups = distinct(ports.flatMap((port) => port.security_groups ?? [])).flatMap((id) => (groupNames.has(id) ? [{ name: groupNames.get(id) }] : []));
   return {
@@ -43,7 +44,7 @@ function wire(server: Server, view: View, ports: readonly Port[], networkNames: 
     hostId: server.host === null ? '' : createHash('sha224').update(`${server.project_id}${server.host}`).digest('hex'),
     image: { id: server.image_id, links: [{ rel: 'bookmark', href: `${publicEndpoint}/compute/images/${server.image_id}` }] },
     flavor: { id: server.flavor_id, links: flavorLinks(publicEndpoint, server.flavor_id).slice(1) },
-    created: server.created_at, updated: server.updated_at, addresses: addresses(ports, networkNames), accessIPv4: server.access_ip_v4, accessIPv6: server.access_ip_v6,
+    created: server.created_at, updated: server.updated_at, addresses: addresses(ports, floating, networkNames), accessIPv4: server.access_ip_v4, accessIPv6: server.access_ip_v6,
     links: serverLinks(publicEndpoint, server.id), 'OS-DCF:diskConfig': 'MANUAL', ...(server.status === 'ACTIVE' || server.status === 'BUILD' ? { progress: 0 } : {}),
     ...(server.status === 'ERROR' && server.fault !== null ? { fault: server.fault } : {}),
     'OS-EXT-AZ:availability_zone': server.availability_zone ?? '', config_drive: server.config_drive ? 'True' : '', key_name: server.key_name,
@@ -66,13 +67,27 @@ function wire(server: Server, view: View, ports: readonly Port[], networkNames: 
   };
 }
 
-/** Addresses by the name of their network, in the order of the guest's NICs. */
-export function addresses(ports: readonly Port[], networkNames: ReadonlyMap<string, string>): Record<string, unknown[]> {
+/** Floating addresses by port. */
+type FloatingOf = ReadonlyMap<string, readonly string[]>;
+
+async function floatingOf(reader: Reader, ports: readonly Port[]): Promise<FloatingOf> {
+  const found = new Map<string, string[]>();
+  for (let i = 0; i < ports.length; i += 500) {
+    const rows = await reader.db.selectFrom('floatingips').select(['port_id', 'floating_ip_address']).where('port_id', 'in', ports.slice(i, i + 500).map(({ id }) => id)).orderBy('floating_ip_address').execute();
+    for (const { port_id, floating_ip_address } of rows) found.set(port_id, [...(found.get(port_id) ?? []), floating_ip_address]);
+  }
+  return found;
+}
+
+/** Addresses by the name of their network, in the order of the guest's NICs: the fixed ones, then the floating ones that lead there. */
+function addresses(ports: readonly Port[], floating: FloatingOf, networkNames: ReadonlyMap<string, string>): Record<string, unknown[]> {
   const found: Record<string, unknown[]> = {};
-  for (const port of ports) {
-    const name = networkNames.get(port.network_id) ?? port.network_id;
-    for (const { ip_address } of (port.fixed_ips ?? []) as FixedIp[]) {
-      (found[name] ??= []).push({ version: parseIp(ip_address)?.version ?? 4, addr: ip_address, 'OS-EXT-IPS:type': 'fixed', 'OS-EXT-IPS-MAC:mac_addr': port.mac_address });
+  for (const type of ['fixed', 'floating'] as const) {
+    for (const { id, network_id, mac_address, fixed_ips } of ports) {
+      const name = networkNames.get(network_id) ?? network_id;
+      for (const addr of type === 'fixed' ? ((fixed_ips ?? []) as FixedIp[]).map(({ ip_address }) => ip_address) : floating.get(id) ?? []) {
+        (found[name] ??= []).push({ version: parseIp(addr)?.version ?? 4, addr, 'OS-EXT-IPS:type': type, 'OS-EXT-IPS-MAC:mac_addr': mac_address });
+      }
     }
   }
   return found;

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { BUILT_IN_IMAGES } from '#model/images.ts';
+import { network, subnet } from '#model/networks.ts';
 import type { Store } from '#store/store.ts';
+import { Table } from '#store/table.ts';
 import { type ComputeApi, computeApi } from '#testkit/compute-api.ts';
+import { insertRouter } from '#testkit/floating-lab.ts';
 import { config, contextOf, insertNetwork, insertSubnet } from '#testkit/network-rows.ts';
 import { eachStore } from '#testkit/stores.ts';
+import { floatingIpsRule } from '../network/floating-ips.ts';
 import { createPorts } from '../network/port-create.ts';
 import { bootstrapCompute } from './bootstrap.ts';
 import { forgetPort } from './server-delete.ts';
@@ -67,6 +71,27 @@ eachStore('G1: a server on the only network gets a port on its host, becomes ACT
   assert.equal((await store.feed.head()).seq, head, 'a repeated report writes nothing');
   await ok('demo', 'DELETE', `/compute/v2.1/servers/${id}`);
   assert.deepEqual(await ports(store), []);
+}));
+
+eachStore('N-L3-15: a server shows the floating IPs of its ports behind the fixed addresses, and frees them when it goes', (store) => lab(store, async ({ boot, ok, show, networkId }) => {
+  const [{ id }, other] = [await boot(), await boot()];
+  const linked = await store.write(async (tx) => {
+    const external = await insertNetwork(tx, { name: 'external', 'router:external': true, shared: false });
+    await insertSubnet(tx, external, '172.16.0.0/24');
+    const home = (await new Table(network).get(tx, networkId))!;
+    await insertRouter(tx, external, [{ subnet: (await new Table(subnet).list(tx, { filters: { network_id: [home.id] } }))[0]! }]);
+    const of = async (device_id: string) => (await tx.db.selectFrom('ports').select(['id', 'mac_address']).where('device_id', '=', device_id).executeTakeFirstOrThrow());
+    const rule = floatingIpsRule({ config });
+    for (const device of [id, other.id]) await rule.create(tx, contextOf('demo'), [{ floating_network_id: external.id, project_id: 'demo', port_id: (await of(device))['id'] }]);
+    return (await of(id))['mac_address'];
+  });
+  const shown = (await show(id)).addresses.private;
+  assert.deepEqual(shown.map((one: any) => [one.version, one.addr, one['OS-EXT-IPS:type'], one['OS-EXT-IPS-MAC:mac_addr']]), [[4, '10.0.0.2', 'fixed', linked], [4, '172.16.0.3', 'floating', linked]]);
+  const { servers } = await ok('demo', 'GET', '/compute/v2.1/servers/detail');
+  assert.deepEqual(servers.flatMap((one: any) => one.addresses.private.map(({ addr }: any) => addr)).sort(), ['10.0.0.2', '10.0.0.3', '172.16.0.3', '172.16.0.4']);
+  await ok('demo', 'DELETE', `/compute/v2.1/servers/${id}`);
+  const floating = await store.reader.db.selectFrom('floatingips').select(['floating_ip_address', 'router_id', 'fixed_ip_address', 'status']).where('port_id', 'is', null).execute();
+  assert.deepEqual(floating, [{ floating_ip_address: '172.16.0.3', router_id: null, fixed_ip_address: null, status: 'DOWN' }]);
 }));
 
 eachStore('G1: networks, ports and fixed addresses are given in order; a port is used once and outlives the server', (store) => lab(store, async ({ boot, call, ok, port, networkId, flavor, show }) => {

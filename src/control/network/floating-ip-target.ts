@@ -1,4 +1,5 @@
 /** Where a floating IP or a port forwarding may lead: a fixed address of a port, and the router between it and the external network. */
+import { type RawBuilder, sql } from 'kysely';
 import { ApiError } from '#model/errors.ts';
 import { type FixedIp, network, type Port, port } from '#model/networks.ts';
 import { router } from '#model/routers.ts';
@@ -13,6 +14,7 @@ import { ownsNetwork } from './port-policy.ts';
 
 const networks = new Table(network);
 const ports = new Table(port);
+const OWNERS = sql.join(ROUTER_INTERFACE_OWNERS);
 
 export interface Target {
   readonly port: Port;
@@ -52,12 +54,10 @@ export async function requirePort(tx: Tx, context: Context, id: string): Promise
  * address, else the first. That one is found by keys; only without it are the addresses of the subnet read.
  */
 export async function routerBetween(tx: Tx, subnetId: string, externalId: string): Promise<string | undefined> {
-  const leading = tx.db.selectFrom('ip_allocations as address')
-    .innerJoin('ports as leg', 'leg.id', 'address.port_id').innerJoin('ports as gateway', 'gateway.device_id', 'leg.device_id')
-    .select('leg.device_id as router_id').where('address.subnet_id', '=', subnetId).where('leg.device_owner', 'in', ROUTER_INTERFACE_OWNERS)
-    .where('gateway.device_owner', '=', 'network:router_gateway').where('gateway.network_id', '=', externalId);
-  const standard = (q: any) => q.selectFrom('subnets').select('gateway_ip').where('id', '=', subnetId);
-  const found = await leading.where('address.ip_address', '=', standard).limit(1).executeTakeFirst() ?? await leading.orderBy('leg.device_id').limit(1).executeTakeFirst();
+  const leading = async (narrowed: RawBuilder<unknown>) => (await sql<{ router_id: string }>`select leg.device_id as router_id
+    from ip_allocations address join ports leg on leg.id = address.port_id join ports gateway on gateway.device_id = leg.device_id
+    where address.subnet_id = ${subnetId} and leg.device_owner in (${OWNERS}) and gateway.device_owner = 'network:router_gateway' and gateway.network_id = ${externalId} ${narrowed} limit 1`.execute(tx.db)).rows[0];
+  const found = await leading(sql`and address.ip_address = (select gateway_ip from subnets where id = ${subnetId})`) ?? await leading(sql`order by leg.device_id`);
   return found?.router_id;
 }
 
