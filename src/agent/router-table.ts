@@ -110,8 +110,9 @@ function forwardingSets(forwardings: readonly PortForwardingItem[]): NftSet[] {
   const ranges: string[] = [];
   for (const item of forwardings) {
     const from = `${item.protocol} . ${item.floating_ip_address}`;
-    if (item.external_first !== item.external_last && item.external_first === item.internal_first) ranges.push(`${from} . ${item.external_first}-${item.external_last} : ${item.internal_ip_address}`);
-    else for (let port = item.external_first; port <= item.external_last; port++) single.push(`${from} . ${port} : ${item.internal_ip_address} . ${port - item.external_first + item.internal_first}`);
+    const internal = (port: number) => (item.internal_first === item.internal_last ? item.internal_first : port - item.external_first + item.internal_first);
+    if (item.external_first !== item.external_last && item.external_first === item.internal_first && item.external_last === item.internal_last) ranges.push(`${from} . ${item.external_first}-${item.external_last} : ${item.internal_ip_address}`);
+    else for (let port = item.external_first; port <= item.external_last; port++) single.push(`${from} . ${port} : ${item.internal_ip_address} . ${internal(port)}`);
   }
   return [
     { name: 'forwarding', type: 'type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service', elements: single.sort() },

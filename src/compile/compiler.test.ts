@@ -51,8 +51,8 @@ const server = rows('servers', { host: idOf(null, ...HOSTS), power: idOf('on', '
 const router = rows('routers', { admin_state_up: fc.boolean(), enable_snat: fc.boolean(), nexthops: fc.subarray(['10.0.0.3', '10.0.0.4']) }, (_id, { nexthops, ...given }) => ({
   ...given, project_id: 'p', gw_port_id: null, routes: nexthops.map((nexthop) => ({ destination: '10.9.0.0/24', nexthop })),
 }));
-const floatingIp = rows('floatingips', { router_id: idOf(null, ...ROUTERS), port_id: idOf(null, ...PORTS), to: idOf('10.0.0.3', '10.0.0.4') }, (id, { router_id, port_id, to }) => ({
-  floating_ip_address: `172.16.0.${id.slice(1)}`, router_id, port_id, fixed_ip_address: port_id && to,
+const floatingIp = rows('floatingips', { router_id: idOf(null, ...ROUTERS), port_id: idOf(null, ...PORTS), to: idOf('10.0.0.3', '10.0.0.4'), status: idOf('ACTIVE', 'DOWN') }, (id, { router_id, port_id, to, status }) => ({
+  floating_ip_address: `172.16.0.${id.slice(1)}`, router_id, port_id, status, fixed_ip_address: port_id && to,
 }));
 const forwarding = rows('port_forwardings', { floatingip_id: idOf(...FLOATING_IPS), range: idOf('80:80', '80:90') }, (_id, { floatingip_id, range }) => ({
   floatingip_id, protocol: 'tcp', internal_port_id: 'p1', internal_ip_address: '10.0.0.3', external_port_range: range, internal_port_range: range,
@@ -105,6 +105,33 @@ test('a delta says what changed and nothing else', () => {
   assert.deepEqual(compiler.apply([made!]).get('h1')!.upserts.map((item) => item.type).sort(), ['port', 'segment']);
   assert.deepEqual(compiler.apply([made!]), new Map(), 'the same row again is no news');
   assert.deepEqual(compiler.apply([{ table: 'ports', id: 'p1', row: undefined }]).get('h1'), { upserts: [], removals: ['port/p1', 'segment/n1'] });
+});
+
+test('a floating IP that is DOWN again is sent again, though its host has it already: the host is to say that it works', () => {
+  const compiler = new Compiler(loadConfig(''));
+  compiler.follow('h1');
+  const floating = (given: Record<string, unknown>): RowChange => ({ table: 'floatingips', id: 'f1', row: { id: 'f1', floating_ip_address: '172.16.0.9', router_id: 'q1', port_id: 'p1', fixed_ip_address: '10.0.0.3', ...given } as never });
+  const told = (...changes: RowChange[]) => compiler.apply(changes).get('h1')?.upserts.map((item) => item.type) ?? [];
+  assert.deepEqual(told(
+    { table: 'routers', id: 'q1', row: { id: 'q1', admin_state_up: true, enable_snat: true, routes: [], project_id: 'p' } as never },
+    { table: 'router_bindings', id: 'q1/h1', row: { id: 'q1/h1', router_id: 'q1', host: 'h1' } }, floating({ status: 'DOWN' }),
+  ), ['router', 'floating-ip']);
+  assert.deepEqual(told(floating({ status: 'ACTIVE' })), []);
+  assert.deepEqual(told(floating({ status: 'DOWN', router_id: null, port_id: null, fixed_ip_address: null }), floating({ status: 'DOWN' })), ['floating-ip']);
+  assert.deepEqual(told(floating({ status: 'ACTIVE', description: 'x' })), []);
+});
+
+test('a port forwarding says which ports become which; one of a protocol without ports is nothing to a host', () => {
+  const compiler = new Compiler(loadConfig(''));
+  compiler.follow('h1');
+  const made = (id: string, protocol: string, internal_port_range: string): RowChange => ({ table: 'port_forwardings', id, row: { id, floatingip_id: 'f1', protocol, internal_port_id: 'p1', internal_ip_address: '10.0.0.3', external_port_range: '80:90', internal_port_range } as never });
+  const { upserts } = compiler.apply([
+    { table: 'routers', id: 'q1', row: { id: 'q1', admin_state_up: true, enable_snat: true, routes: [], project_id: 'p' } as never },
+    { table: 'router_bindings', id: 'q1/h1', row: { id: 'q1/h1', router_id: 'q1', host: 'h1' } },
+    { table: 'floatingips', id: 'f1', row: { id: 'f1', floating_ip_address: '172.16.0.9', router_id: 'q1', port_id: null, fixed_ip_address: null, status: 'DOWN' } as never },
+    made('w1', 'tcp', '100:110'), made('w2', 'udp', '53:53'), made('w3', 'icmp', '100:110'),
+  ]).get('h1')!;
+  assert.deepEqual(upserts.flatMap((item) => (item.type === 'port-forwarding' ? [[item.port_forwarding_id, item.external_first, item.external_last, item.internal_first, item.internal_last]] : [])), [['w1', 80, 90, 100, 110], ['w2', 80, 90, 53, 53]]);
 });
 
 const vxlanPair: RowChange[] = [

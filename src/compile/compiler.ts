@@ -25,7 +25,7 @@ export class Compiler {
     this.world = new World(settings);
   }
 
-  /** Takes changes in order; returns what each followed host must be told. Hosts without a difference are left out. */
+  /** Takes changes in order; returns what each followed host must be told, or is asked to say again. Hosts without either are left out. */
   apply(changes: Iterable<RowChange>): Map<string, Delta> {
     const touched = new Touched();
     for (const change of changes) {
@@ -36,7 +36,10 @@ export class Compiler {
     }
     const deltas = new Map<string, Delta>();
     for (const [host, state] of this.#states) {
-      const delta = touched.hosts.has(host) ? this.#recompile(host, state) : this.#update(host, state, touched.keys.get(host) ?? []);
+      const { upserts, removals } = touched.hosts.has(host) ? this.#recompile(host, state) : this.#update(host, state, touched.keys.get(host) ?? []);
+      const told = new Set(upserts);
+      for (const key of touched.asked.get(host) ?? []) if (state.has(key)) told.add(state.get(key)!);
+      const delta = { upserts: [...told], removals };
       if (delta.upserts.length + delta.removals.length > 0) deltas.set(host, delta);
     }
     return deltas;

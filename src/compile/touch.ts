@@ -12,6 +12,8 @@ import { TUNNEL_TYPES, boundHost, filteringGroups, memberAddresses, type DhcpBin
 export class Touched {
   readonly keys = new Map<string, Set<string>>();
   readonly hosts = new Set<string>();
+  /** host → items whose outcome the host has to say again, changed or not. */
+  readonly asked = new Map<string, Set<string>>();
 
   item(host: string, key: string): void {
     const set = this.keys.get(host);
@@ -21,6 +23,12 @@ export class Touched {
 
   wholeHost(host: string): void {
     this.hosts.add(host);
+  }
+
+  ask(host: string, key: string): void {
+    const set = this.asked.get(host);
+    if (set) set.add(key);
+    else this.asked.set(host, new Set([key]));
   }
 }
 
@@ -59,6 +67,9 @@ export function touch<T extends TableName>(world: World, table: T, before: Table
     }
     case 'floatingips': {
       for (const row of rows as FloatingIp[]) floatingIpTouched(world, row.router_id, row.id, touched);
+      // Taken away and given back between two looks it is the item of before, and its host would have nothing to say.
+      const floating = after as FloatingIp | undefined;
+      if (floating?.router_id && floating.status === 'DOWN') for (const host of world.hostsOfRouter(floating.router_id)) touched.ask(host, `floating-ip/${floating.router_id}/${floating.id}`);
       return;
     }
     case 'port_forwardings': {

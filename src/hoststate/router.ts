@@ -69,4 +69,6 @@ export interface PortForwardingItem {
   readonly external_last: number;
   readonly internal_ip_address: string;
   readonly internal_first: number;
+  /** As many as external ones, or one for all of them. */
+  readonly internal_last: number;
 }

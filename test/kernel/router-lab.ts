@@ -25,8 +25,8 @@ export function floating(number: number, floating_ip_address: string, fixed_ip_a
   return { type: 'floating-ip', router_id: ROUTER, floatingip_id: `f${number}`, floating_ip_address, fixed_ip_address };
 }
 
-export function forwarding(number: number, floating_ip_address: string, external: [number, number], internal_ip_address: string, internal_first: number, protocol = 'tcp'): PortForwardingItem {
-  return { type: 'port-forwarding', router_id: ROUTER, port_forwarding_id: `w${number}`, floating_ip_address, protocol, external_first: external[0], external_last: external[1], internal_ip_address, internal_first };
+export function forwarding(number: number, floating_ip_address: string, external: [number, number], internal_ip_address: string, internal_first: number, protocol = 'tcp', internal_last = internal_first + external[1] - external[0]): PortForwardingItem {
+  return { type: 'port-forwarding', router_id: ROUTER, port_forwarding_id: `w${number}`, floating_ip_address, protocol, external_first: external[0], external_last: external[1], internal_ip_address, internal_first, internal_last };
 }
 
 /** A namespace with one NIC on a bridge. */

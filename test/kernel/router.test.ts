@@ -118,13 +118,14 @@ function registerTests(): void {
     await apply([], [floating(1, '172.16.0.101', '10.0.0.12')]);
   });
 
-  test('port forwardings: a port, a range moved to other numbers, a range as it is, each protocol its own; gone with its connections', async (t) => {
+  test('port forwardings: a port, a range moved to other numbers, a range as it is, a range to one port, each protocol its own; gone with its connections', async (t) => {
     await Promise.all([serve(t, 'vm1', 22), serve(t, 'vm2', 3001), serve(t, 'vm2', 5005, 'udp')]);
-    const items = [floating(2, '172.16.0.102', null), forwarding(1, '172.16.0.102', [2222, 2222], '10.0.0.11', 22), forwarding(2, '172.16.0.102', [2000, 2010], '10.0.0.12', 3000), forwarding(3, '172.16.0.102', [5000, 5010], '10.0.0.12', 5000, 'udp')];
+    const items = [floating(2, '172.16.0.102', null), forwarding(1, '172.16.0.102', [2222, 2222], '10.0.0.11', 22), forwarding(2, '172.16.0.102', [2000, 2010], '10.0.0.12', 3000), forwarding(3, '172.16.0.102', [5000, 5010], '10.0.0.12', 5000, 'udp'), forwarding(4, '172.16.0.102', [3001, 3003], '10.0.0.12', 3001, 'tcp', 3001)];
     assert.deepEqual(await apply(items), {});
     assert.equal(await ask('outside', '172.16.0.102', 2222), 'vm1 saw 172.16.0.1');
     assert.equal(await ask('outside', '172.16.0.102', 2001), 'vm2 saw 172.16.0.1');
     assert.equal(await ask('outside', '172.16.0.102', 5005, 'udp'), 'vm2 saw 172.16.0.1');
+    assert.equal(await ask('outside', '172.16.0.102', 3003), 'vm2 saw 172.16.0.1');
     assert.equal(await ask('outside', '172.16.0.102', 5005), undefined, 'the protocol counts');
     const open = connection(t, 'outside', '172.16.0.102', 2222);
     assert.ok(await open.alive());
@@ -132,7 +133,7 @@ function registerTests(): void {
     assert.equal(await open.alive(), false);
     assert.equal(await ask('outside', '172.16.0.102', 2222), undefined);
     assert.equal(await ask('outside', '172.16.0.102', 2001), 'vm2 saw 172.16.0.1');
-    await apply([], [items[0]!, items[2]!, items[3]!]);
+    await apply([], [items[0]!, ...items.slice(2)]);
   });
 
   test('N-L3-21 N-MD-5: 169.254.169.254:80 leads to port 9697 of the router, and nothing else does', async () => {

@@ -2,6 +2,9 @@
 import type { Node } from '../node.ts';
 import { routerOn } from './router.ts';
 
+/** Neutron takes ICMP too, which has no ports: there is nothing to translate. */
+const PORTED: ReadonlySet<string> = new Set(['tcp', 'udp', 'sctp', 'dccp']);
+
 export const portForwarding: Node<'port-forwarding'> = {
   type: 'port-forwarding',
   *all(world, host) {
@@ -12,12 +15,12 @@ export const portForwarding: Node<'port-forwarding'> = {
   item(world, host, [routerId = '', id = '']) {
     const row = world.get('port_forwardings', id);
     const floating = row && world.get('floatingips', row.floatingip_id);
-    if (!row || floating?.router_id !== routerId || !routerOn(world, host, routerId)) return undefined;
+    if (!row || !PORTED.has(row.protocol) || floating?.router_id !== routerId || !routerOn(world, host, routerId)) return undefined;
     const [external_first, external_last] = bounds(row.external_port_range!);
-    const [internal_first] = bounds(row.internal_port_range!);
+    const [internal_first, internal_last] = bounds(row.internal_port_range!);
     return {
       type: 'port-forwarding', router_id: routerId, port_forwarding_id: id, floating_ip_address: floating.floating_ip_address!, protocol: row.protocol,
-      external_first, external_last, internal_ip_address: row.internal_ip_address, internal_first,
+      external_first, external_last, internal_ip_address: row.internal_ip_address, internal_first, internal_last,
     };
   },
 };

@@ -2,15 +2,13 @@
 import { type RawBuilder, sql } from 'kysely';
 import { ApiError } from '#model/errors.ts';
 import { type FixedIp, network, type Port, port } from '#model/networks.ts';
-import { router } from '#model/routers.ts';
 import { parseIp } from '#net/ip.ts';
 import type { Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
-import { lockObject } from './collection.ts';
-import { lockNetwork } from './ipam.ts';
 import { ROUTER_INTERFACE_OWNERS } from './network-hooks.ts';
 import { ownsNetwork } from './port-policy.ts';
+import { lockNetworks, lockRouter } from './router-legs.ts';
 
 const networks = new Table(network);
 const ports = new Table(port);
@@ -36,8 +34,8 @@ export async function lockedTargets<T extends Pick<Target, 'port' | 'router_id'>
     const routerIds = missing(wanted.map(({ router_id }) => router_id));
     const networkIds = missing([...external, ...wanted.map((one) => one.port.network_id)]);
     if (routerIds.length + networkIds.length === 0) return found;
-    for (const id of routerIds) await lockObject(tx, router, id);
-    for (const id of networkIds) await lockNetwork(tx, id);
+    for (const id of routerIds) await lockRouter(tx, id);
+    await lockNetworks(tx, networkIds);
     for (const id of [...routerIds, ...networkIds]) held.add(id);
   }
 }
