@@ -8,7 +8,7 @@ export interface DhcpSubnet {
   /** Addresses of the network's DHCP servers in this subnet, this one's among them: who resolves where `dns_nameservers` is empty (N-DH-12). */
   readonly dhcp_servers: readonly string[];
   readonly host_routes: readonly { readonly destination: string; readonly nexthop: string }[];
-  /** IPv6: `dhcpv6-stateful` or `dhcpv6-stateless`; null for IPv4. */
+  /** IPv6: `dhcpv6-stateful` and `dhcpv6-stateless` are served; null for IPv4. */
   readonly ipv6_address_mode: string | null;
   /** Subnets without DHCP stand here too: the server routes to them on the link (option 121). */
   readonly enable_dhcp: boolean;

@@ -58,27 +58,3 @@ test('addresses of subnets without DHCP are known for their names, as long as th
   assert.equal(known({}, { subnet: { enable_dhcp: false } }), undefined);
   assert.equal(known({ fixed_ips: [] }), undefined);
 });
-
-test('N-DH-12: each server of a network tells of all of them, also of one that came later', () => {
-  const compiler = new Compiler(loadConfig(''));
-  const server = (host: string, ip_address: string): RowChange[] => [
-    row('hosts', { id: host, tunneling_ip: null, bridge_mappings: {} } as never),
-    row('ports', { id: `dhcp-${host}`, network_id: 'n', project_id: 'p', device_owner: 'network:dhcp', admin_state_up: true, mac_address: 'fa:16:3e:00:00:01', fixed_ips: [{ subnet_id: 's', ip_address }], extra_dhcp_opts: [], security_groups: [], allowed_address_pairs: [], 'binding:host_id': host, 'binding:vif_type': 'ovs' } as never),
-    row('dhcp_bindings', { id: `n/${host}`, network_id: 'n', host, port_id: `dhcp-${host}` } as never),
-  ];
-  compiler.apply([
-    row('networks', { id: 'n', project_id: 'p', admin_state_up: true, dns_domain: 'net.example.', mtu: 1500, 'provider:network_type': 'local' } as never),
-    row('subnets', { id: 's', network_id: 'n', cidr: '10.0.0.0/24', ip_version: 4, gateway_ip: null, dns_nameservers: [], host_routes: [], enable_dhcp: true, ipv6_address_mode: null } as never),
-    ...server('h1', '10.0.0.3'),
-  ]);
-  for (const host of ['h1', 'h2']) compiler.follow(host);
-  const told = (host: string) => {
-    const item = compiler.stateOf(host).get('dhcp-server/n');
-    return item?.type === 'dhcp-server' ? [item.dns_domain, ...item.subnets[0]!.dhcp_servers] : [];
-  };
-  assert.deepEqual(told('h1'), ['openstacklocal', '10.0.0.3'], 'the domain that guests search is the cloud’s');
-  compiler.apply(server('h2', '10.0.0.2'));
-  assert.deepEqual([told('h1'), told('h2')], [['openstacklocal', '10.0.0.2', '10.0.0.3'], ['openstacklocal', '10.0.0.2', '10.0.0.3']]);
-  compiler.apply([{ table: 'dhcp_bindings', id: 'n/h1', row: undefined }]);
-  assert.deepEqual([told('h1'), told('h2')], [[], ['openstacklocal', '10.0.0.2']]);
-});

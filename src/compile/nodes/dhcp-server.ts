@@ -30,7 +30,7 @@ export const dhcpServer: Node<'dhcp-server'> = {
       subnets: subnets.map((subnet) => ({
         subnet_id: subnet.id, cidr: subnet.cidr, gateway_ip: subnet.gateway_ip, dns_nameservers: subnet.dns_nameservers, dhcp_servers: serversOf(world, subnet),
         host_routes: subnet.host_routes.map((route) => ({ destination: route.destination!, nexthop: route.nexthop! })),
-        ipv6_address_mode: subnet.ipv6_address_mode, enable_dhcp: subnet.enable_dhcp, metadata: metadata.get(subnet.id)!,
+        ipv6_address_mode: addressMode(subnet), enable_dhcp: subnet.enable_dhcp, metadata: metadata.get(subnet.id)!,
       })),
       dns_domain: world.settings.dns_domain.replace(/\.$/, ''),
       dns_servers: world.settings.dnsmasq_dns_servers,
@@ -44,6 +44,11 @@ export const dhcpServer: Node<'dhcp-server'> = {
 /** In the order of their CIDRs, so that the item does not depend on the order of creation. */
 export function subnetsOf(world: World, networkId: string): Subnet[] {
   return [...world.subnetsOfNetwork.of(networkId)].map((id) => world.get('subnets', id)!).sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** Without a word about either mode an IPv6 subnet has its addresses by DHCPv6, as Neutron's agent does it. */
+function addressMode({ ip_version, ipv6_address_mode, ipv6_ra_mode }: Subnet): Subnet['ipv6_address_mode'] {
+  return ip_version === 6 && !ipv6_address_mode && !ipv6_ra_mode ? 'dhcpv6-stateful' : ipv6_address_mode;
 }
 
 /** Where the network's DHCP servers are in a subnet, the same for each of them. */
