@@ -206,6 +206,32 @@ if (await insideSimulatedHost(import.meta.filename)) {
     await third.remove();
   });
 
+  test('N-MD-12 N-MD-13: a proxy runs while the server answers for metadata; a lost one comes back with the next check, a new agent finds it', async () => {
+    const proxy = `${stateDir}/metadata/qdhcp-${NETWORK}`;
+    const answering = { ...theServer, metadata: true, subnets: [{ ...subnet4, metadata: 'server' as const }, subnet6] };
+    assert.deepEqual(failures(await change([answering])), []);
+    assert.ok(plans.includes('start haproxy'), plans.join('\n'));
+    assert.match((await one.dhcp(1))['staticroutes'] ?? '', /169\.254\.169\.254\/32 172\.16\.0\.2/);
+    // Nobody listens behind the proxy here: it says so.
+    const status = (): Promise<string> => one.exec('ip address replace 172.16.0.11/24 dev eth0; ip route replace 169.254.169.254 via 172.16.0.2; curl -s -m 8 -o /dev/null -w "%{http_code}" http://169.254.169.254/ || true');
+    assert.equal(await status(), '503');
+    process.kill(Number(await readFile(`${proxy}/pid`, 'utf8')), 'SIGKILL');
+    await sleep(20);
+    assert.equal(await status(), '000');
+    await manager.check();
+    await manager.apply();
+    assert.equal(await status(), '503');
+    plans.length = 0;
+    manager = newManager();
+    manager.update([...state.values()], []);
+    manager.inSync();
+    assert.deepEqual(failures(await manager.apply()), []);
+    assert.deepEqual(plans, []);
+    assert.deepEqual(failures(await change([theServer])), []);
+    assert.equal(existsSync(proxy), false);
+    assert.equal(await status(), '000');
+  });
+
   test('a killed dnsmasq, a deleted tap, a lost address and a deleted namespace come back with the next check', async () => {
     const harm = {
       'killed dnsmasq': async () => process.kill(await pidOf(NETWORK), 'SIGKILL'),
@@ -241,7 +267,7 @@ if (await insideSimulatedHost(import.meta.filename)) {
   test('law 5: one port more on a network of 2,000 writes its files and nothing else', async () => {
     const big = subnet('big', '10.64.0.0/16');
     const many = Array.from({ length: 2000 }, (_, i) => host(OTHER, `m${i}`, `fa:16:3e:01:${(i >> 8).toString(16).padStart(2, '0')}:${(i & 255).toString(16).padStart(2, '0')}`, [['big', `10.64.${i >> 8}.${(i & 255) || 255}`]]));
-    await change([server(OTHER, OTHER_PORT, ['10.64.100.2/16'], [big]), ...many], [`dhcp-host/${OTHER}/p9`]);
+    await change([server(OTHER, OTHER_PORT, ['10.64.100.2/16'], [big], { metadata: true }), ...many], [`dhcp-host/${OTHER}/p9`]);
     const before = statSync(`${folder}/host`).mtimeMs;
     const times: number[] = [];
     for (let i = 0; i < 20; i++) {
@@ -262,7 +288,7 @@ if (await insideSimulatedHost(import.meta.filename)) {
     assert.deepEqual(plans, [], 'nothing is swept before the state is complete');
     manager.inSync();
     await manager.apply();
-    assert.deepEqual(await readdir(`${stateDir}/dhcp`), [NETWORK]);
+    assert.deepEqual([await readdir(`${stateDir}/dhcp`), await readdir(`${stateDir}/metadata`)], [[NETWORK], []]);
     assert.deepEqual((await readdir('/run/netns')).filter((name) => name.startsWith('qdhcp-')), [`qdhcp-${NETWORK}`]);
 
     const keys = [...state.keys()].filter((key) => key.includes(NETWORK));
@@ -271,7 +297,7 @@ if (await insideSimulatedHost(import.meta.filename)) {
     assert.deepEqual((await readdir('/run/netns')).filter((name) => name.startsWith('qdhcp-')), []);
     assert.doesNotMatch(await sh('ip -o link'), /tapd/);
     for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-      assert.doesNotMatch(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''), /dnsmasq/);
+      assert.doesNotMatch(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''), /dnsmasq|haproxy/);
     }
     await rm(stateDir, { recursive: true, force: true });
   });

@@ -38,7 +38,7 @@ export async function applyDaemon(desired: DesiredDaemon, plan: DaemonPlan, foun
     await inNamespace(namespace, program, args);
     serving = readProcess(program, Number(readText(join(folder, 'pid'))), folder);
     if (!serving) throw new Error(`${program} ended at once after its start`);
-    if (old && change === 'successor') await stopProcess(program, old.pid, folder);
+    if (old && change === 'successor') await stopProcess(program, old.pid, folder, ['SIGUSR1', 'SIGTERM']);
   }
   linkSync(join(folder, 'config'), join(folder, 'loaded'));
   return serving!;

@@ -11,8 +11,8 @@ export interface DesiredDaemon {
   /** The text of `FOLDER/config`. */
   readonly config: string;
   /**
-   * How another config gets in: `SIGHUP` has it read again; `successor` starts a second process that takes over before
-   * the first one ends, for programs that share their ports.
+   * How another config gets in: `SIGHUP` has it read again; `successor` starts a second process, which shares the ports
+   * of the first until that has finished what it is at (SIGUSR1, as HAProxy understands it).
    */
   readonly change: 'SIGHUP' | 'successor';
 }

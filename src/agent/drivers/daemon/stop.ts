@@ -6,10 +6,10 @@ const POLL = 2;
 /** Milliseconds for a process to end by each signal. */
 const PATIENCE = 1_000;
 
-/** Ends a process of `folder` and waits until it is gone; throws when it does not go. */
-export async function stopProcess(program: string, pid: number, folder: string): Promise<void> {
+/** Ends a process of `folder`, by SIGTERM unless told otherwise, and waits until it is gone; throws when it does not go. */
+export async function stopProcess(program: string, pid: number, folder: string, first: readonly NodeJS.Signals[] = ['SIGTERM']): Promise<void> {
   if (!readProcess(program, pid, folder)) return;
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+  for (const signal of [...first, 'SIGKILL'] as const) {
     try {
       if (readProcess(program, pid, folder)) process.kill(pid, signal);
     } catch (error) {
