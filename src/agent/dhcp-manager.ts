@@ -110,6 +110,7 @@ export class DhcpManager implements Manager {
     if (this.#checkDue) {
       this.#checkDue = false;
       this.#pids = undefined;
+      this.#proxies.lookAgain();
       for (const [networkId, network] of this.#networks) {
         network.distrust();
         dirty.set(networkId, new Set([...(dirty.get(networkId) ?? []), ...(this.#failedRemovals.get(networkId) ?? [])]));

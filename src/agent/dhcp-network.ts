@@ -78,10 +78,14 @@ export class DhcpNetwork {
       await this.#renderHosts(server, hosts);
       const desired = desiredDnsmasq(this.#folder, server, this.#entries.values(), this.#dnsmasqUser());
       const plugs = await this.#realiseLink(server);
-      // Two programs start side by side. What is under way must not meet its own next attempt: both are waited for.
+      // Beside the rest, because it takes longest; waited for also when that fails, so that it never meets its own next attempt.
       const proxy = this.#realiseProxy(server);
-      await this.#realiseDnsmasq(server, desired, pids).finally(() => proxy);
-      if (plugs) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
+      try {
+        await this.#realiseDnsmasq(server, desired, pids);
+        if (plugs) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
+      } finally {
+        await proxy;
+      }
       return { server: [...desired.reasons, ...(await proxy)].join('; ') || undefined, hosts: desired.hostReasons, partly: desired.partly };
     } catch (error) {
       this.distrust();

@@ -35,6 +35,11 @@ export class MetadataProxies {
     this.#daemons.distrust(namespace);
   }
 
+  /** Before namespaces are checked: the next call looks through /proc again, once for all. */
+  lookAgain(): void {
+    this.#daemons.lookAgain();
+  }
+
   /** The namespaces of which something is there, by a new look: for a sweep. */
   namespaces(): string[] {
     return this.#daemons.names();

@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { createServer, type IncomingMessage } from 'node:http';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Daemons } from '#agent/drivers/daemon/daemons.ts';
 import { findProcesses } from '#agent/drivers/daemon/owned.ts';
 import { HAPROXY_USER } from '#agent/drivers/haproxy/desired.ts';
 import { MetadataAgent } from '#agent/metadata-agent.ts';
@@ -83,7 +84,7 @@ if (await insideSimulatedHost(import.meta.filename)) {
     assert.ok(macOfEui64(parseIp(own)!), 'which leads to its MAC');
   });
 
-  test('N-MD-5, N-L3-21: the router side listens on port 9697 for both versions', async () => {
+  test('N-MD-5: the router side listens on port 9697 for both versions', async () => {
     asked.length = 0;
     await proxies.ensure(QROUTER, { router_id: ROUTER });
     assert.equal(await curl('one', 'http://10.0.0.1:9697/a'), '/a 200');
@@ -149,6 +150,7 @@ print("held",flush=True); sys.stdin.read()`;
     plans.length = 0;
     rmSync(`${folder}/pid`);
     proxies.distrust(DHCP);
+    proxies.lookAgain();
     await proxies.ensure(DHCP, { network_id: NETWORK });
     assert.deepEqual(plans, [], 'it is found by its command line');
     await proxies.remove(DHCP);
@@ -192,6 +194,22 @@ print("held",flush=True); sys.stdin.read()`;
     await assert.rejects(newProxies('/run/no such place').ensure(QROUTER, { router_id: ROUTER }), /haproxy/);
     assert.equal(pidOf(QROUTER), pid);
     assert.equal(await curl('one', 'http://10.0.0.1:9697/'), '/ 200');
+  });
+
+  test('a program that reads its config again is told, and replaced only for other arguments', async () => {
+    const said: string[] = [];
+    const daemons = new Daemons({ program: 'dnsmasq', root: `${state}/dns`, onPlan: (_, lines) => said.push(...lines) });
+    const folder = daemons.folder('x');
+    const ensure = (config: string, ...args: string[]) => daemons.ensure('x', { namespace: QROUTER, config, change: 'SIGHUP', args: [`--conf-file=${folder}/config`, `--pid-file=${folder}/pid`, ...args] });
+    const pid = () => Number(readFileSync(`${folder}/pid`, 'utf8'));
+    await ensure('port=5353\n');
+    const first = pid();
+    await ensure('port=5354\n');
+    assert.deepEqual([pid(), said.splice(0)], [first, [`write ${folder}/config`, 'start dnsmasq', `write ${folder}/config`, 'kill -HUP dnsmasq']]);
+    await ensure('port=5354\n', '--no-hosts');
+    assert.deepEqual([pid() === first, said.splice(0)], [false, ['restart dnsmasq']]);
+    await daemons.remove('x');
+    assert.deepEqual(daemons.names(), []);
   });
 
   test('what a proxy costs', async () => {

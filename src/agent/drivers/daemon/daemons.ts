@@ -34,6 +34,10 @@ export class Daemons {
   /** The next call for `name` believes nothing and reads files and process again. */
   distrust(name: string): void {
     this.#mirror.delete(name);
+  }
+
+  /** The next call that reads something looks through /proc again, for processes that no pid file names. */
+  lookAgain(): void {
     this.#seen = undefined;
   }
 
@@ -61,7 +65,7 @@ export class Daemons {
 
   /** The names of all that is there, by folder or process, from a new look: what nobody wants of it is to be removed. */
   names(): string[] {
-    this.#seen = undefined;
+    this.lookAgain();
     return [...new Set([...readFolders(this.#options.root), ...this.#processes().keys()].map((folder) => basename(folder)))];
   }
 
