@@ -48,14 +48,14 @@ labScenario('05-flat', 'lab 5: two instances on a flat provider network', async 
     assert.match(text, /BR \(28\), length 4: 172\.31\.255\.255/);
   });
 
-  await t.test('N-DH-7: a host route of the subnet reaches the next lease as option 121, with the default route in it', async () => {
+  await t.test('N-DH-7, N-MD-12: a host route of the subnet reaches the next lease as option 121, with the default route and the way to metadata in it', async () => {
     const leases = () => dhcpMessages(wire.text(), remote['mac_address']).filter(({ type }) => type === 'ACK').length;
     const before = leases();
     const result = await lab.openstack('admin', 'subnet set --host-route destination=198.51.100.0/24,gateway=172.16.0.1 provider', `server reboot --hard ${remote['device_id']}`);
     assert.equal(result.stderr, '');
     await until(20, 'another lease', () => leases() > before);
     const { text } = dhcpMessages(await wire.stop(), remote['mac_address']).at(-1)!;
-    assert.match(text, /Classless-Static-Route \(121\), length 13: \(198\.51\.100\.0\/24:172\.16\.0\.1\),\(default:172\.16\.0\.1\)/);
+    assert.match(text, /Classless-Static-Route \(121\), length 22: \(169\.254\.169\.254\/32:172\.16\.0\.2\),\(198\.51\.100\.0\/24:172\.16\.0\.1\),\(default:172\.16\.0\.1\)/);
     const name = remote === first ? 'demo-instance-1' : 'demo-instance-2';
     await cloud.ping(name, '172.16.0.1');
     assert.equal((await cloud.exec(name, 'ip', 'route', 'show', '198.51.100.0/24')).stdout.trim(), '198.51.100.0/24 via 172.16.0.1 dev eth0');
