@@ -1,5 +1,5 @@
 /**
- * The host agent's composition root: `agent/main.ts --host NAME --state DIR --controller unix:PATH --config FILE`.
+ * The host agent's composition root: `agent/main.ts --host NAME --state DIR --controller unix:PATH --config FILE [--roles ROLE,…]`.
  * The only file of this room that knows real drivers.
  */
 import { readFileSync } from 'node:fs';
@@ -29,13 +29,10 @@ import { resolvePeer } from './underlay.ts';
 
 const RUN_DIR = '/run/openvswitch';
 
-const { values } = parseArgs({ options: { host: { type: 'string' }, state: { type: 'string' }, controller: { type: 'string' }, config: { type: 'string' } } });
-for (const name of ['host', 'state', 'controller'] as const) {
-  if (!values[name]) {
-    process.stderr.write(`agent: --${name} is missing\n`);
-    process.exit(2);
-  }
-}
+const { values } = parseArgs({ options: { host: { type: 'string' }, state: { type: 'string' }, controller: { type: 'string' }, config: { type: 'string' }, roles: { type: 'string' } } });
+for (const name of ['host', 'state', 'controller'] as const) if (!values[name]) refuse(`--${name} is missing`);
+const roles = HOST_ROLES.filter((role) => values.roles?.split(',').includes(role) ?? true);
+if (values.roles !== undefined && roles.join() !== values.roles.split(',').sort().join()) refuse(`--roles takes ${HOST_ROLES.join(' and ')}, not '${values.roles}'`);
 const { host, state, controller } = values as { host: string; state: string; controller: string };
 const log = jsonLog(host);
 const config = loadConfig(values.config ? readFileSync(values.config, 'utf8') : '');
@@ -65,7 +62,7 @@ const agent = new Agent({
     datapath_type: datapathType,
     integration_bridge: 'br-int',
     l2_population: config.l2_population,
-    roles: HOST_ROLES,
+    roles,
   },
   resources: { vcpus: availableParallelism(), memory_mb: Math.floor(totalmem() / 1024 ** 2), local_gb: 100 },
   managers: [switching, dhcp, routing],
@@ -82,7 +79,7 @@ metadata.start().catch((error: Error) => log.error('metadata cannot be served', 
 // An agent ends with its host, and not in a way that would keep its compiled form for the next.
 setTimeout(() => flushCompileCache(), 10_000).unref();
 // Ahead of the first instance, and not in the way of the first hello.
-setTimeout(() => void containers.warmUp().catch((error: Error) => log.error('the image cannot be built', { reason: error.message })), 100);
+if (roles.includes('compute')) setTimeout(() => void containers.warmUp().catch((error: Error) => log.error('the image cannot be built', { reason: error.message })), 100);
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => {
@@ -97,6 +94,11 @@ process.on('uncaughtException', (error) => {
   log.error('uncaught', { error: String(error.stack) });
   process.exit(1);
 });
+
+function refuse(why: string): never {
+  process.stderr.write(`agent: ${why}\n`);
+  process.exit(2);
+}
 
 /** What whoever set up the host wrote down: `ovs-vsctl set Open_vSwitch . other_config:local_ip=…` (N-VX-11). */
 async function configuredLocalIp(): Promise<string | null> {

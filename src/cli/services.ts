@@ -52,7 +52,7 @@ export async function startAgents(plan: DataCentrePlan, entry: string = ENTRY.ag
 export async function startAgent(state: string, host: HostPlan, entry: string = ENTRY.agent): Promise<void> {
   const argv = nodeArgv(
     entry, '--host', host.name, '--state', statePath.hostFolder(state, host.name),
-    '--controller', `unix:${statePath.agentsSocket(state)}`, '--config', statePath.config(state),
+    '--controller', `unix:${statePath.agentsSocket(state)}`, '--config', statePath.config(state), '--roles', host.roles.join(','),
   );
   const id = await startOnHost(state, host.name, argv, statePath.log(state, host.name));
   recordProcess(state, agentName(host.name), id);

@@ -1,9 +1,10 @@
 /** Makes one configuration out of a config file, the options of `up` and what the last `up` was told. */
 import { existsSync, readFileSync } from 'node:fs';
 import { loadConfig } from '#model/config.ts';
+import { MAX_HOSTS } from '#model/data-centre.ts';
 import { Document, parseDocument } from 'yaml';
 import { UsageError } from './command.ts';
-import { type DataCentrePlan, MAX_HOSTS, planDataCentre } from './datacentre/plan.ts';
+import { type DataCentrePlan, planDataCentre } from './datacentre/plan.ts';
 import { statePath } from './datacentre/state-folder.ts';
 
 export interface SettingsOptions {
@@ -25,11 +26,12 @@ export interface Settings {
 export function readSettings({ state, configFile, hosts, listen }: SettingsOptions): Settings {
   const document = parseConfig(configFile ?? statePath.config(state), configFile !== undefined);
   if (hosts !== undefined && (hosts < 1 || hosts > MAX_HOSTS)) throw new UsageError(`--hosts takes a number from 1 to ${MAX_HOSTS}, not ${hosts}`);
+  if (hosts !== undefined && Array.isArray(document.toJS()?.hosts)) throw new UsageError('--hosts takes a number, but the config names each host; change `hosts` there');
   if (hosts !== undefined) document.set('hosts', hosts);
   if (listen !== undefined) document.set('listen', checkAddress(listen));
   const text = document.contents === null ? '' : document.toString();
   const config = loadConfig(text);
-  const plan = planDataCentre({ state, hosts: config.hosts, listen: checkAddress(config.listen), physnetMtu: config.global_physnet_mtu });
+  const plan = planDataCentre({ state, hosts: config.hosts, listen: checkAddress(config.listen), physnetMtu: config.global_physnet_mtu, externalBridge: config.external_bridge });
   return { plan, config: text };
 }
 

@@ -1,6 +1,7 @@
 /** `patchbay up` without its command line: packages, limits, hosts, controller and agents, in an order that leaves nothing half done. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { type Config, loadConfig } from '#model/config.ts';
 import { downDataCentre, upDataCentre } from './datacentre/datacentre.ts';
 import { type Limit, formatMissingLimits, missingLimits, raiseLimits } from './datacentre/limits.ts';
@@ -68,8 +69,10 @@ function neededProcesses({ hosts }: DataCentrePlan): string[] {
 
 /** A running controller keeps its settings; only hosts may be added. */
 function refuseChange({ plan, config }: Settings): void {
-  const before = readPlan(plan.state)?.hosts.length ?? 0;
-  if (before > plan.hosts.length) throw new Error(`it runs with ${before} hosts; \`patchbay down\` first to have fewer`);
+  const before = readPlan(plan.state)?.hosts ?? [];
+  if (before.length > plan.hosts.length) throw new Error(`it runs with ${before.length} hosts; \`patchbay down\` first to have fewer`);
+  const other = before.find((host) => !plan.hosts.some((each) => isDeepStrictEqual(each, host)));
+  if (other) throw new Error(`it runs with ${other.name} in another role or at another place of the list; \`patchbay down\` first to change that`);
   const file = statePath.config(plan.state);
   const now = { ...loadConfig(existsSync(file) ? readFileSync(file, 'utf8') : '') };
   const wanted = { ...loadConfig(config) };

@@ -1,5 +1,6 @@
 /** The settings: one YAML file with OpenStack's option names where they exist; an unknown or wrong option stops the start. */
 import { parse } from 'yaml';
+import { checkExternalBridge, externalBridge, type ExternalBridge, type HostEntry, hosts } from './data-centre.ts';
 import { boolean, enumeration, integer, InvalidValue, type Kind, list, nullable, object, text } from './kind.ts';
 import { parseIp } from '#net/ip.ts';
 import { NETWORK_TYPES } from './networks.ts';
@@ -25,8 +26,10 @@ export const OPTIONS = {
   region_name: option(text(), 'RegionOne'),
   /** `tour` makes what a first tour needs; `none` only admin, domain, roles and image. */
   bootstrap: option(enumeration('tour', 'none'), 'tour'),
-  /** The simulated hosts: how many, named compute1, compute2, …. */
-  hosts: option(integer(1, 200), 2),
+  /** The simulated hosts: how many (named compute1, compute2, …), or which, with their roles. */
+  hosts: option<number | readonly HostEntry[]>(hosts, 2),
+  /** Joins the simulated hosts by a VXLAN of the operator's instead of a wire. */
+  external_bridge: option<ExternalBridge | null>(externalBridge, null),
   /** Seconds. */
   token_expiration: option(integer(60, 31_536_000), 86_400),
   /** Validates tokens at a real Keystone instead of the built-in identity service. */
@@ -159,6 +162,8 @@ function checkValues(config: Config): void {
   for (const type of config.tenant_network_types) {
     if (!config.type_drivers.includes(type)) throw new Error(`config: tenant_network_types: '${type}' is not among type_drivers`);
   }
+  const vniPool = config.type_drivers.includes('vxlan') ? tunnelRanges(config, 'vxlan') : [];
+  if (config.external_bridge) checkExternalBridge(config.external_bridge, { ...config, vniPool });
 }
 
 function idRange(option: string, entry: string, min: number, max: number): { first: number; last: number } {

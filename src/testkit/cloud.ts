@@ -32,6 +32,7 @@ export interface Result {
 }
 
 export interface CloudOptions {
+  /** compute1, compute2, …; without it what the config says, or 2. */
   readonly hosts?: number;
   /** YAML on top of the defaults; `bootstrap: none` unless it says otherwise. */
   readonly config?: string;
@@ -67,7 +68,7 @@ export class Cloud {
     this.plan = plan;
   }
 
-  static async up({ hosts = 2, config = '' }: CloudOptions = {}): Promise<Cloud> {
+  static async up({ hosts, config = '' }: CloudOptions = {}): Promise<Cloud> {
     mkdirSync('/var/tmp/patchbay-test', { recursive: true });
     const folder = mkdtempSync('/var/tmp/patchbay-test/');
     const configFile = join(folder, 'cloud.yaml');

@@ -13,6 +13,7 @@ import { planDataCentre, stateId } from '#cli/datacentre/plan.ts';
 import { type ProcessId, endProcesses, isAlive, processId, processesWithEnvironment } from '#cli/datacentre/process.ts';
 import { run } from '#cli/datacentre/run.ts';
 import { readProcesses } from '#cli/datacentre/state-folder.ts';
+import { machineNetwork } from './machine-network.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'patchbay-datacentre-'));
 const state = join(folder, 'first');
@@ -35,21 +36,6 @@ const compute1 = (...argv: string[]) => runOnHost(state, 'compute1', argv);
 const compute2 = (...argv: string[]) => runOnHost(state, 'compute2', argv);
 const outside = (...argv: string[]) => runOnHost(state, 'outside', argv);
 const fabric = (...argv: string[]) => runOnHost(state, 'fabric', argv);
-
-/** Links, routes, rules and network sysctls of the namespace that we are in, as text. */
-async function machineNetwork(): Promise<string> {
-  const parts = await Promise.all([
-    run(['ip', '-o', 'link']),
-    run(['ip', '-o', 'address']),
-    run(['ip', 'route', 'show', 'table', 'all']),
-    run(['ip', '-6', 'route', 'show', 'table', 'all']),
-    run(['ip', 'netns', 'list']),
-    run(['nft', 'list', 'ruleset']),
-    run(['sysctl', '-a', '-r', '^(net|fs.inotify|kernel.(hostname|shm|msg|sem))']),
-  ]);
-  // Counters and timers, not settings.
-  return parts.join('\n').split('\n').filter((line) => !/nf_conntrack_count|ptype|\.random\./.test(line)).map((line) => line.replaceAll(/(expires|valid_lft|preferred_lft) \S+/g, '')).join('\n');
-}
 
 test('up changes nothing in the network namespace of the machine', async () => {
   assert.equal(await machineNetwork(), machineBefore);

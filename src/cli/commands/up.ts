@@ -1,7 +1,7 @@
 /** `patchbay up`: the command line of ../up.ts. */
 import { loadConfig } from '#model/config.ts';
+import { MAX_HOSTS } from '#model/data-centre.ts';
 import { type Command, expectPositionals, integerOption, requireRoot, textOption } from '../command.ts';
-import { MAX_HOSTS } from '../datacentre/plan.ts';
 import { checkStatePath, withLock } from '../datacentre/state-folder.ts';
 import { type Settings, readSettings } from '../settings.ts';
 import { up } from '../up.ts';
@@ -50,7 +50,7 @@ function nextSteps({ plan, config }: Settings): string {
         'openstack server create --wait --flavor m1.nano --image busybox --network my-net vm1',
         './patchbay exec vm1 -- ip address']
       : []),
-    './patchbay host compute1 -- ovs-vsctl show',
+    `./patchbay host ${plan.hosts[0]!.name} -- ovs-vsctl show`,
     './patchbay status',
   ];
   return `\nPatchbay is up at http://${plan.listen} with ${hostNames(plan)}. Try:\n\n${lines.map((line) => `  ${line}`).join('\n')}\n`;

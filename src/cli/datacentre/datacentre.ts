@@ -6,7 +6,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { removeCgroups } from './cgroup.ts';
-import { FABRIC_SYSCTLS, OUTSIDE_LINK_SCRIPT, hostLinkScript, hostWireLines, outsideWireLines, segmentLines, wireScript } from './fabric.ts';
+import { MODEM_NAMESPACE, gatewayScript, hubAddressScript, uplinkCommands } from './external-bridge.ts';
+import { FABRIC_SYSCTLS, hostLinkScript, hostWireLines, outsideLinkScript, outsidePlace, outsideWireLines, segmentLines, segmentOf, wireScript } from './fabric.ts';
 import { hostEnvironment, runInNetwork, runOnHost, startHost } from './host.ts';
 import { restoreLimits } from './limits.ts';
 import { type DataCentrePlan, type HostPlan, listenPort, stateId } from './plan.ts';
@@ -34,7 +35,7 @@ export async function upDataCentre(plan: DataCentrePlan, progress: Progress = ()
   if (!runningProcess(state, 'fabric')) {
     await startFabric(plan);
     started.push('fabric', 'outside');
-    progress('fabric: physnet, underlay, mgmt; outside: 172.16.0.1');
+    progress(`fabric: ${segmentOf(plan).name}, underlay, mgmt; outside: ${outsidePlace(plan)}`);
   }
   const missing = plan.hosts.filter((host) => !runningProcess(state, host.name));
   if (missing.length > 0) {
@@ -50,37 +51,45 @@ function hostList(hosts: readonly HostPlan[]): string {
 }
 
 async function startFabric(plan: DataCentrePlan): Promise<void> {
-  const { state, id, physnet_mtu: mtu } = plan;
+  const { state, id } = plan;
   const [, outside] = await Promise.all([startHost(state, id, 'fabric'), startHost(state, id, 'outside')]);
   await runInNetwork(state, 'fabric', ['sh', '-ec', FABRIC_SYSCTLS]);
-  await batch(state, [...segmentLines(mtu), ...outsideWireLines(outside.pid, mtu)]);
+  await batch(state, [...segmentLines(plan), ...outsideWireLines(plan, outside.pid)]);
   const web = join(statePath.hostFolder(state, 'outside'), 'www');
   mkdirSync(web, { recursive: true });
   writeFileSync(join(web, 'index.html'), 'This is the world outside of the cloud.\n');
   await Promise.all([
-    runInNetwork(state, 'fabric', ['sh', '-ec', wireScript([])]),
-    runOnHost(state, 'outside', ['sh', '-ec', OUTSIDE_LINK_SCRIPT]),
+    runInNetwork(state, 'fabric', ['sh', '-ec', wireScript(plan, [])]),
+    runOnHost(state, 'outside', ['sh', '-ec', outsideLinkScript(plan)]),
   ]);
-  await runOnHost(state, 'outside', ['sh', SERVICES, 'outside', web, writeProxyConfig(plan, 'outside')], { env: hostEnvironment(state) });
+  const argv = ['sh', SERVICES, 'outside', web, writeProxyConfig(plan, 'outside'), ...(plan.external_bridge ? [MODEM_NAMESPACE] : [])];
+  await runOnHost(state, 'outside', argv, { env: hostEnvironment(state) });
 }
 
 async function startHosts(plan: DataCentrePlan, hosts: readonly HostPlan[]): Promise<void> {
-  const { state, physnet_mtu: mtu } = plan;
+  const { state } = plan;
   const inits = await Promise.all(hosts.map((host) => startHost(state, plan.id, host.name)));
-  await batch(state, hosts.flatMap((host, index) => hostWireLines(host, inits[index]!.pid, mtu)));
-  await runInNetwork(state, 'fabric', ['sh', '-ec', wireScript(hosts)]);
+  await batch(state, hosts.flatMap((host, index) => hostWireLines(plan, host, inits[index]!.pid)));
+  await runInNetwork(state, 'fabric', ['sh', '-ec', wireScript(plan, hosts)]);
   // A few at a time: more only fight for the processors, and a switch that starts slowly times out.
   const queue = [...hosts];
   const worker = async () => {
     for (let host = queue.shift(); host; host = queue.shift()) await startHostServices(plan, host);
   };
   await Promise.all([worker(), worker(), worker()]);
+  const hub = plan.hosts.find(({ name }) => name === plan.external_bridge?.hub);
+  // One that ran before has to learn of new spokes.
+  if (hub && !hosts.includes(hub)) await runOnHost(state, hub.name, ['ovs-vsctl', '--timeout=20', ...uplinkCommands(plan, hub)]);
 }
 
 async function startHostServices(plan: DataCentrePlan, host: HostPlan): Promise<void> {
-  await runOnHost(plan.state, host.name, ['sh', '-ec', hostLinkScript(host)]);
-  const argv = ['sh', SERVICES, 'compute', host.name, host.local_ip, writeProxyConfig(plan, host.name)];
-  await runOnHost(plan.state, host.name, argv, { env: hostEnvironment(plan.state), timeout: 60_000 });
+  const { state, external_bridge: bridge } = plan;
+  const script = (text: string) => runOnHost(state, host.name, ['sh', '-ec', text]);
+  await script(hostLinkScript(plan, host));
+  if (bridge?.hub === host.name) await script(gatewayScript(bridge));
+  const argv = ['sh', SERVICES, 'host', host.name, host.local_ip, writeProxyConfig(plan, host.name), ...uplinkCommands(plan, host)];
+  await runOnHost(state, host.name, argv, { env: hostEnvironment(state), timeout: 60_000 });
+  if (bridge?.hub === host.name) await script(hubAddressScript(bridge));
 }
 
 async function batch(state: string, lines: readonly string[]): Promise<void> {

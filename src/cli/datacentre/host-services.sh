@@ -1,6 +1,7 @@
 #!/bin/sh
 # Starts what a simulated host runs besides its agent. Called inside the host.
-# host-services.sh compute NAME LOCAL_IP PROXY_CONFIG | outside WEB_FOLDER PROXY_CONFIG
+# host-services.sh host NAME LOCAL_IP PROXY_CONFIG UPLINK... | outside WEB_FOLDER PROXY_CONFIG [NAMESPACE]
+# UPLINK: commands of ovs-vsctl, each after `--`, that give br-phys its way out. NAMESPACE: one more where the web server answers.
 set -e
 
 # Like a unit with Restart=on-failure: killed or failed means started again, a clean exit means stopped.
@@ -10,6 +11,7 @@ supervise() {
 
 start_switch() {
   name=$1 local_ip=$2 gateway=192.168.2.1
+  shift 2
   if [ -e /etc/openvswitch/conf.db ]; then rebooted=yes; else
     rebooted=
     ovsdb-tool create /etc/openvswitch/conf.db /usr/share/openvswitch/vswitch.ovsschema
@@ -22,14 +24,20 @@ start_switch() {
     [ $tries -lt 1000 ] || { echo "ovsdb-server did not start; see /var/log/openvswitch/ovsdb-server.log" >&2; exit 1; }
     sleep 0.01
   done
+  # The way out is made anew at each boot: the configuration may know another one by now.
+  if [ -n "$rebooted" ]; then
+    set -- -- --if-exists del-port br-phys phys "$@"
+    for bridge in $(ovs-vsctl --no-wait --bare --columns=name find Bridge external_ids:patchbay-uplink=true); do
+      set -- -- --if-exists del-br "$bridge" -- --if-exists del-port br-phys "patch-$bridge" "$@"
+    done
+  fi
   ovs-vsctl --no-wait --timeout=20 -- init \
     -- set Open_vSwitch . external_ids:system-id="$name" external_ids:hostname="$name" \
     -- set Open_vSwitch . other_config:local_ip="$local_ip" \
     -- remove Open_vSwitch . external_ids rundir \
     -- --may-exist add-br br-phys -- set Bridge br-phys datapath_type=netdev fail_mode=secure \
-    -- --may-exist add-port br-phys phys \
     -- --may-exist add-br br-underlay -- set Bridge br-underlay datapath_type=netdev fail_mode=standalone \
-    -- --may-exist add-port br-underlay underlay
+    -- --may-exist add-port br-underlay underlay "$@"
   # Taps do not outlive a boot, but their rows do (neutron-ovs-cleanup does the same): whoever owns a port plugs it again.
   if [ -n "$rebooted" ]; then
     taps=$(ovs-vsctl --no-wait --bare --columns=name find Interface 'external_ids:iface-id!=""')
@@ -52,12 +60,15 @@ BATCH
 }
 
 case $1 in
-  compute)
-    start_switch "$2" "$3"
-    supervise haproxy -db -f "$4"
+  host)
+    name=$2 local_ip=$3 proxy=$4
+    shift 4
+    start_switch "$name" "$local_ip" "$@"
+    supervise haproxy -db -f "$proxy"
     ;;
   outside)
     supervise busybox httpd -f -p 80 -h "$2"
+    [ -z "$4" ] || supervise ip netns exec "$4" busybox httpd -f -p 80 -h "$2"
     supervise haproxy -db -f "$3"
     ;;
 esac

@@ -1,14 +1,14 @@
-/** What a simulated data centre consists of: names and addresses, computed from a host's number and never from order of start. */
+/** What a simulated data centre consists of: names and addresses, computed from a host's place in the list and never from order of start. */
 import { createHash } from 'node:crypto';
+import { type ExternalBridge, type HostEntry, MAX_HOSTS } from '#model/data-centre.ts';
+import { HOST_ROLES, type HostRole } from '#protocol/messages.ts';
 
-/** Management legs 192.168.1.0/24, tunnel endpoints 192.168.2.0/24 (the labs' addresses), the outside 172.16.0.1/24. */
-const FIRST_HOST_ADDRESS = 21;
-export const MAX_HOSTS = 200;
+/** Last numbers of the labs' addresses: compute1 has 192.168.1.21 and 192.168.2.21, a host that carries no instances 192.168.x.12. */
+const FIRST_ADDRESS = { compute: 21, network: 12 };
 
 export interface HostPlan {
   readonly name: string;
-  /** 1, 2, …: all addresses follow from it. */
-  readonly number: number;
+  readonly roles: readonly HostRole[];
   /** Address of the kernel NIC `mgmt`, in 192.168.1.0/24. */
   readonly mgmt_ip: string;
   /** Address of `br-underlay`, to which peers tunnel (Neutron's `local_ip`), in 192.168.2.0/24; routed, never on one segment. */
@@ -24,34 +24,42 @@ export interface DataCentrePlan {
   readonly listen: string;
   /** MTU of the physical segment `physnet`; the underlay takes 100 bytes more, so that a tenant's 1500 fits through a tunnel. */
   readonly physnet_mtu: number;
+  /** Null: a wire, `physnet`, joins the hosts' NICs `phys` and the outside. */
+  readonly external_bridge: ExternalBridge | null;
 }
 
 export interface PlanOptions {
   readonly state: string;
-  readonly hosts: number;
+  readonly hosts: number | readonly HostEntry[];
   readonly listen?: string;
   readonly physnetMtu?: number;
+  readonly externalBridge?: ExternalBridge | null;
 }
 
 export const DEFAULT_LISTEN = '127.0.0.1:8770';
 
-/** The plan of a data centre with `hosts` hosts named compute1, compute2, …; throws one line when that is impossible. */
-export function planDataCentre(options: PlanOptions): DataCentrePlan {
-  if (!Number.isInteger(options.hosts) || options.hosts < 1 || options.hosts > MAX_HOSTS) {
-    throw new Error(`--hosts takes a number from 1 to ${MAX_HOSTS}, not ${options.hosts}`);
+/** The plan of a data centre with those hosts, or with as many named compute1, compute2, …; throws one line when that is impossible. */
+export function planDataCentre({ state, hosts, listen, physnetMtu, externalBridge }: PlanOptions): DataCentrePlan {
+  if (typeof hosts === 'number' && (!Number.isInteger(hosts) || hosts < 1 || hosts > MAX_HOSTS)) {
+    throw new Error(`--hosts takes a number from 1 to ${MAX_HOSTS}, not ${hosts}`);
   }
+  const entries = typeof hosts === 'number' ? Array.from({ length: hosts }, (_, i) => ({ name: `compute${i + 1}`, roles: HOST_ROLES })) : hosts;
   return {
-    id: stateId(options.state),
-    state: options.state,
-    hosts: Array.from({ length: options.hosts }, (_, index) => planHost(index + 1)),
-    listen: options.listen ?? DEFAULT_LISTEN,
-    physnet_mtu: options.physnetMtu ?? 1500,
+    id: stateId(state),
+    state,
+    hosts: planHosts(entries),
+    listen: listen ?? DEFAULT_LISTEN,
+    physnet_mtu: physnetMtu ?? 1500,
+    external_bridge: externalBridge ?? null,
   };
 }
 
-function planHost(number: number): HostPlan {
-  const octet = FIRST_HOST_ADDRESS + number - 1;
-  return { name: `compute${number}`, number, mgmt_ip: `192.168.1.${octet}`, local_ip: `192.168.2.${octet}` };
+function planHosts(entries: readonly HostEntry[]): HostPlan[] {
+  const next = { ...FIRST_ADDRESS };
+  return entries.map(({ name, roles }) => {
+    const last = next[roles.includes('compute') ? 'compute' : 'network']++;
+    return { name, roles, mgmt_ip: `192.168.1.${last}`, local_ip: `192.168.2.${last}` };
+  });
 }
 
 /** A short id of a state folder, stable over time. */

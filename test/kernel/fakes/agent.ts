@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { parseArgs } from 'node:util';
 
 const option = { type: 'string' } as const;
-const { host = '', controller = '' } = parseArgs({ options: { host: option, controller: option, state: option, config: option } }).values;
+const { host = '', controller = '' } = parseArgs({ options: { host: option, controller: option, state: option, config: option, roles: option } }).values;
 if (hostname() !== host) throw new Error(`started on ${hostname()}, not on ${host}`);
 const connection = connect(controller.replace('unix:', ''), () => connection.write(host));
 console.log(JSON.stringify({ time: new Date().toISOString(), msg: 'connected', request_id: `req-${host}` }));
