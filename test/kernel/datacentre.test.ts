@@ -98,6 +98,14 @@ test('N-OVS-19: br-phys is closed without flows; with NORMAL a port on it reache
   assert.equal(await compute1('curl', '-sS', '--max-time', '5', 'http://203.0.113.1/'), 'This is the world outside of the cloud.\n');
 });
 
+test('the outside speaks IPv6 on physnet and to the Internet, announces nothing and believes nothing', async () => {
+  await compute1('sh', '-ec', 'echo 0 >/proc/sys/net/ipv6/conf/br-phys/disable_ipv6; ip address add 2001:db8:16::51/64 dev br-phys nodad; ip route add 2001:db8:ffff::/64 via 2001:db8:16::1');
+  assert.match(await compute1('ping', '-c', '2', '-i', '0.2', '-W', '5', '2001:db8:16::1'), /[12] received/);
+  assert.equal(await compute1('curl', '-sS', '--max-time', '5', 'http://[2001:db8:ffff::1]/'), 'This is the world outside of the cloud.\n');
+  assert.equal(await compute1('ip', '-6', 'route', 'show', 'default'), '');
+  assert.deepEqual((await outside('sh', '-c', 'cd /proc/sys/net/ipv6/conf; cat phys/accept_ra phys/forwarding internet/accept_ra')).split('\n'), ['0', '0', '0', '']);
+});
+
 test('a station on physnet that sends to a tunnel endpoint through the wire itself reaches nothing', async () => {
   const bridgeMac = JSON.parse(await fabric('ip', '-j', 'link', 'show', 'physnet')) as { address: string }[];
   await outside('ip', 'route', 'add', '192.168.2.0/24', 'via', '172.16.0.254', 'dev', 'phys');

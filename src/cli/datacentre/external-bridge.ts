@@ -11,7 +11,7 @@ export const PUBLIC_GATEWAY = '10.0.2.2';
 /** The lab host's own network, where its cable modem router is the way on. */
 const HOME_ADDRESS = '192.168.178.20/24';
 const MODEM = '192.168.178.1';
-/** The outside's named network namespace with all that is behind the lab host. */
+/** The named network namespace of the outside with all that is behind the lab host. */
 export const MODEM_NAMESPACE = 'modem';
 
 /** Commands of ovs-vsctl that give br-phys of a host its way out: the NIC, or the external bridge. Idempotent. */
@@ -89,8 +89,11 @@ BATCH
 `;
 }
 
-/** A shell script for the outside as the lab host: between the hub's public leg and its own home network it masquerades once more. */
-export function outsideGatewayScript(internetAddress: string): string {
+/**
+ * A shell script for the outside as the lab host: between the hub's public leg and its own home network it masquerades once more.
+ * Behind its modem is the Internet; `internetAddresses` are `ip -batch` lines for the stub that stands for it.
+ */
+export function outsideGatewayScript(internetAddresses: string): string {
   return `
 ethtool -K public tx off >/dev/null
 ip netns add ${MODEM_NAMESPACE}
@@ -107,7 +110,7 @@ link set lo up
 address add ${MODEM}/24 dev home
 link set home up
 link add internet type bridge
-address add ${internetAddress} dev internet
+${internetAddresses}
 link set internet up
 BATCH
 nft -f - <<'NFT'

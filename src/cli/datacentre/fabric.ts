@@ -10,8 +10,8 @@ import type { DataCentrePlan, HostPlan } from './plan.ts';
 const UNDERLAY_GATEWAY = '192.168.2.1';
 /** The outside's leg on physnet. */
 const OUTSIDE_ADDRESSES = ['172.16.0.1/24', '2001:db8:16::1/64'];
-/** Stand for the Internet. */
-const INTERNET_ADDRESSES = ['203.0.113.1/24', '2001:db8:ffff::1/64'];
+/** Stand for the Internet: a web server, and the resolvers that the labs name. */
+const INTERNET_ADDRESSES = ['203.0.113.1/24', '1.1.1.1/32', '8.8.8.8/32', '2001:db8:ffff::1/64'];
 const MGMT_ADDRESS = '192.168.1.1/24';
 /** A tunnelled packet of the physical MTU fits with VXLAN's 50, GENEVE's or IPv6's overhead. */
 const TUNNEL_ROOM = 100;
@@ -117,8 +117,7 @@ BATCH
  * takes no router's word for anything, and is no router itself.
  */
 export function outsideLinkScript({ external_bridge }: DataCentrePlan): string {
-  if (external_bridge) return outsideGatewayScript(INTERNET_ADDRESSES[0]!);
-  const addressLines = (addresses: readonly string[], device: string) => addresses.map((address) => `address add ${address} dev ${device}${address.includes(':') ? ' nodad' : ''}`);
+  if (external_bridge) return outsideGatewayScript(addressLines(INTERNET_ADDRESSES.filter((address) => !address.includes(':')), 'internet'));
   return `
 ethtool -K phys tx off >/dev/null
 ip link add internet type bridge
@@ -127,10 +126,14 @@ for nic in phys internet; do
   echo 0 >/proc/sys/net/ipv6/conf/$nic/disable_ipv6
 done
 ip -batch - <<'BATCH'
-${addressLines(OUTSIDE_ADDRESSES, 'phys').join('\n')}
+${addressLines(OUTSIDE_ADDRESSES, 'phys')}
 link set phys up
-${addressLines(INTERNET_ADDRESSES, 'internet').join('\n')}
+${addressLines(INTERNET_ADDRESSES, 'internet')}
 link set internet up
 BATCH
 `;
+}
+
+function addressLines(addresses: readonly string[], device: string): string {
+  return addresses.map((address) => `address add ${address} dev ${device}${address.includes(':') ? ' nodad' : ''}`).join('\n');
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts what a simulated host runs besides its agent. Called inside the host.
 # host-services.sh host NAME LOCAL_IP PROXY_CONFIG UPLINK... | outside WEB_FOLDER PROXY_CONFIG [NAMESPACE]
-# UPLINK: commands of ovs-vsctl, each after `--`, that give br-phys its way out. NAMESPACE: one more where the web server answers.
+# UPLINK: commands of ovs-vsctl, each after `--`, that give br-phys its way out. NAMESPACE: where the Internet is, if not here.
 set -e
 
 # Like a unit with Restart=on-failure: killed or failed means started again, a clean exit means stopped.
@@ -69,6 +69,9 @@ case $1 in
   outside)
     supervise busybox httpd -f -p 80 -h "$2"
     [ -z "$4" ] || supervise ip netns exec "$4" busybox httpd -f -p 80 -h "$2"
+    # The resolvers of the Internet know one name.
+    supervise ${4:+ip netns exec "$4"} dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --no-hosts --no-resolv \
+      --bind-interfaces --interface=internet --except-interface=lo --address=/#/ --address=/www.example.com/203.0.113.1 --address=/www.example.com/2001:db8:ffff::1
     supervise haproxy -db -f "$3"
     ;;
 esac
