@@ -11,7 +11,7 @@ const item = (server_id: string, given: Partial<InstanceItem> = {}): InstanceIte
 
 /** A driver in memory that takes a moment for everything, as programs do. */
 function fakeHost() {
-  const held = new Map<string, { state: 'created' | 'running' | 'stopped'; generation: number }>();
+  const held = new Map<string, { state: 'created' | 'running' | 'stopped'; generation: number; nics?: InstanceItem['nics'] }>();
   const calls: string[] = [];
   const reports: InstanceReport[] = [];
   let trouble = 0;
@@ -23,7 +23,7 @@ function fakeHost() {
   const driver: InstancePort = {
     async list() {
       // What it tells is as old as its beginning.
-      const found = [...held].map(([server_id, { state, generation }]) => ({ server_id, state, generation, nics: [] }));
+      const found = [...held].map(([server_id, { state, generation, nics = [] }]) => ({ server_id, state, generation, nics }));
       await delay(20);
       return found;
     },
@@ -40,7 +40,7 @@ function fakeHost() {
     addNic: async () => {},
     removeNic: async () => {},
   };
-  const manager = new InstanceManager({ driver, plugger: { plug: async () => {}, unplug: async () => {} }, report: (report) => reports.push(report), log: () => {}, retryMs: 5 });
+  const manager = new InstanceManager({ driver, plugger: { plug: async () => {}, unplug: async (device) => void calls.push(`unplug ${device}`) }, report: (report) => reports.push(report), log: () => {}, retryMs: 5 });
   const idle = async (): Promise<void> => {
     while (!manager.idle) await delay(1);
   };
@@ -78,6 +78,20 @@ test('one that ended by itself is told once, and stays ended', async () => {
   manager.update([item('a', { name: 'new' })], []);
   await idle();
   assert.deepEqual([reports.map(({ state }) => state), calls], [['running', 'ended'], ['create a', 'start a']]);
+});
+
+test('the taps that a machine leaves behind when it ends by itself are unplugged and taken away, once', async () => {
+  const { manager, reports, held, calls, idle } = fakeHost();
+  const nic = { port_id: 'p', device: 'tap-p', mac_address: 'fa:16:3e:00:00:01', mtu: 1500 };
+  manager.update([item('a')], []);
+  await idle();
+  held.set('a', { state: 'stopped', generation: 0, nics: [nic] });
+  await manager.check();
+  for (const name of ['off', 'still off']) {
+    manager.update([item('a', { name, power: 'off' })], []);
+    await idle();
+  }
+  assert.deepEqual([reports.map(({ state }) => state), calls], [['running', 'ended', 'stopped', 'stopped'], ['create a', 'start a', 'unplug tap-p', 'stop a']]);
 });
 
 test('what fails is tried again: a moment without Open vSwitch is no error, a lasting one is told and ends with its cause', async () => {

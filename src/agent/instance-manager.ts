@@ -135,10 +135,11 @@ export class InstanceManager {
     let known = all.get(id);
     if (item.power === 'off') {
       this.#ended.delete(id);
-      if (known && known.state !== 'stopped') {
+      // A machine that ended by itself leaves its taps behind.
+      if (known && (known.state !== 'stopped' || known.nics.length > 0)) {
         for (const nic of known.nics) await plugger.unplug(nic.device);
         await driver.stop(id);
-        all.set(id, { ...known, state: 'stopped' });
+        all.set(id, { ...known, state: 'stopped', nics: [] });
       }
       return { server_id: id, state: 'stopped', generation: item.generation };
     }

@@ -7,7 +7,7 @@ import { flushCompileCache } from 'node:module';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ContainerDriver } from '#instances/container/container-driver.ts';
+import { InstanceDrivers } from '#instances/instance-drivers.ts';
 import { jsonLog } from '#protocol/log.ts';
 import { HOST_ROLES } from '#protocol/messages.ts';
 import { parseIp } from '#net/ip.ts';
@@ -50,7 +50,7 @@ const proxies = new MetadataProxies({ root: join(state, 'metadata'), socket: MET
 const dhcp = new DhcpManager({ stateDir: state, plugger, proxies, wake, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
 const advertisers = new Advertisers({ root: join(state, 'radvd'), intervals: { min: config.min_rtr_adv_interval, max: config.max_rtr_adv_interval }, onPlan: (namespace, lines) => plan(`radvd ${namespace}`, lines) });
 const routing = new RouterManager({ plugger, proxies, advertisers, wake, onPlan: (routerId, lines) => plan(`router ${routerId}`, lines) });
-const containers = new ContainerDriver({ stateDir: join(state, 'instances'), layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });
+const instances = new InstanceDrivers({ hostDir: state, layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });
 
 const agent = new Agent({
   host,
@@ -66,8 +66,8 @@ const agent = new Agent({
   },
   resources: { vcpus: availableParallelism(), memory_mb: Math.floor(totalmem() / 1024 ** 2), local_gb: 100 },
   managers: [switching, dhcp, routing],
-  instances: (report) => new InstanceManager({ driver: containers, plugger, report, log: note }),
-  consoleOutput: (serverId, lines) => containers.consoleLog(serverId, lines),
+  instances: (report) => new InstanceManager({ driver: instances, plugger, report, log: note }),
+  consoleOutput: (serverId, lines) => instances.consoleLog(serverId, lines),
   idlePorts: () => switching.idlePorts,
   reportInterval: config.report_interval,
   log: note,
@@ -79,7 +79,7 @@ metadata.start().catch((error: Error) => log.error('metadata cannot be served', 
 // An agent ends with its host, and not in a way that would keep its compiled form for the next.
 setTimeout(() => flushCompileCache(), 10_000).unref();
 // Ahead of the first instance, and not in the way of the first hello.
-if (roles.includes('compute')) setTimeout(() => void containers.warmUp().catch((error: Error) => log.error('the image cannot be built', { reason: error.message })), 100);
+if (roles.includes('compute')) setTimeout(() => void instances.warmUp().catch((error: Error) => log.error('the image cannot be built', { reason: error.message })), 100);
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => {

@@ -36,6 +36,9 @@ export const PACKAGES: readonly Package[] = [
 export const TEST_PACKAGES: readonly Package[] = [
   { name: 'procps', why: 'ps on simulated hosts, for tests' },
   { name: 'postgresql', why: 'the second store, for tests' },
+  { name: 'qemu-system-x86', why: 'virtual machines, for tests' },
+  { name: 'genisoimage', why: 'config drives of virtual machines, for tests' },
+  { name: 'qemu-utils', why: 'qcow2 images, for tests' },
 ];
 
 /** How the installer reaches the machine; a test puts a recording fake in its place. */

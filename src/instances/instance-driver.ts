@@ -63,13 +63,13 @@ export interface InstanceDriver {
   /** The console since the instance was first made, or its last lines; the driver keeps at least the last 128 KiB. */
   consoleLog(server_id: string, tailLines?: number): Promise<string>;
 
-  /** Runs a program as root inside a running guest. Throws `not_running` otherwise. */
+  /** Runs a program as root inside a running guest. Throws `not_running` otherwise, and `not_supported` where nothing inside listens. */
   exec(server_id: string, argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
 
   /** The command line that does what `exec` does, for a caller that wants to be replaced by it. */
   execCommand(server_id: string, argv: readonly string[], options?: Pick<ExecOptions, 'tty'>): Promise<string[]>;
 
-  /** Adds a NIC under the guest's next free eth name; a running guest asks for its address by DHCP. */
+  /** Adds a NIC under the guest's next free eth name; a running container asks for its address by DHCP, a running machine takes none (`not_supported`). */
   addNic(server_id: string, nic: InstanceNic): Promise<void>;
 
   /** Takes a NIC away by its port id. */
@@ -82,6 +82,8 @@ export type InstanceErrorCode =
   | 'not_running'
   | 'image_not_found'
   | 'image_format'
+  | 'not_installed'
+  | 'not_supported'
   | 'create_failed';
 
 /** A refusal or a failure of one instance, with a sentence fit for the server's `fault`. */

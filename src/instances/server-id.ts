@@ -12,11 +12,12 @@ export async function serverIds(stateDir: string): Promise<string[]> {
   return entries.filter((entry) => entry.isDirectory() && isServerId(entry.name)).map((entry) => entry.name).sort();
 }
 
-/** Throws `not_found` for anything but a UUID, in any case and with or without dashes: nothing that could be a path. */
+/** Throws `not_found` for what is no server id. */
 export function checkServerId(text: string): void {
   if (!isServerId(text)) throw new InstanceError('not_found', `${JSON.stringify(text)} is no server id`);
 }
 
-function isServerId(text: string): boolean {
+/** A UUID, in any case and with or without dashes: nothing that could be a path. */
+export function isServerId(text: string): boolean {
   return /^[0-9a-fA-F][0-9a-fA-F-]{7,35}$/.test(text);
 }

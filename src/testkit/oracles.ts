@@ -35,11 +35,11 @@ export async function inventory(cloud: Cloud, host: string): Promise<string> {
     echo "# links"; ip -o link | awk -F': ' '{print $2}' | sed 's/@.*//' | sort
     echo "# namespaces"; ls /run/netns | sort
     for b in br-int br-tun br-phys; do echo "# $b ports"; ovs-vsctl list-ports $b; echo "# $b flows"; ovs-ofctl dump-flows --no-stats $b | grep -v 0x506174636862614c | grep -v NXST | sed 's/^ *//' | sort; done
-    echo "# processes"; ps -eo comm,args | grep -E '^(dnsmasq|haproxy|radvd|crun|dropbear|udhcpc|dhclient)' | sort
+    echo "# processes"; ps -eo comm,args | grep -E '^(dnsmasq|haproxy|radvd|crun|dropbear|udhcpc|dhclient|qemu-system)' | sort
     for n in /run/netns/qrouter-*; do [ -e $n ] || continue; n=\${n##*/}; echo "# $n"; ip -n $n -o address show | awk '{print $2, $4}'; ip -n $n route; ip -n $n -6 route; ip netns exec $n nft list ruleset; done
     echo "# mounts"; grep -cE 'overlay|instances' /proc/mounts || true
     echo "# nft"; nft list ruleset
-    echo "# files"; cd ${statePath.hostFolder(cloud.state, host)}; find dhcp metadata radvd instances -mindepth 1 -maxdepth 1 2>/dev/null | sort`;
+    echo "# files"; cd ${statePath.hostFolder(cloud.state, host)}; find dhcp metadata radvd instances machines -mindepth 1 -maxdepth 1 2>/dev/null | sort`;
   return cloud.host(host, 'sh', '-c', script);
 }
 

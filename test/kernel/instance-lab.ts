@@ -24,11 +24,11 @@ export async function startBridge(work: string, options: readonly string[] = [])
 }
 
 /** Waits until the console holds a text so many times; the whole console. */
-export async function untilConsole(driver: InstanceDriver, server_id: string, text: string, times = 1): Promise<string> {
+export async function untilConsole(driver: InstanceDriver, server_id: string, text: string, times = 1, seconds = 15): Promise<string> {
   for (let waited = 0; ; waited += 10) {
     const log = await driver.consoleLog(server_id);
     if (log.split(text).length > times) return log;
-    assert.ok(waited < 15_000, `the console never said ${JSON.stringify(text)}:\n${log}`);
+    assert.ok(waited < seconds * 1000, `the console never said ${JSON.stringify(text)}:\n${log}`);
     await setTimeout(10);
   }
 }

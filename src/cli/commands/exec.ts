@@ -19,6 +19,6 @@ export const command: Command = {
     requireRoot('exec');
     const { state } = invocation;
     const { host, server_id } = await askInstance(state, server);
-    become(onHost(state, host, nodeArgv(EXEC_ON_HOST, statePath.instances(state, host), server_id, ...invocation.rest)));
+    become(onHost(state, host, nodeArgv(EXEC_ON_HOST, statePath.hostFolder(state, host), server_id, ...invocation.rest)));
   },
 };

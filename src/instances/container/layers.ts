@@ -8,6 +8,7 @@ import { createReadStream } from 'node:fs';
 import { cp, lchown, lstat, mkdir, mkdtemp, open, readdir, rename, rm, chmod, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { run, runOk } from '../run.ts';
+import { findProgram } from '../program.ts';
 import { InstanceError } from '../instance-driver.ts';
 import { USER_SHIFT } from './crun-config.ts';
 
@@ -155,9 +156,9 @@ async function digest(paths: readonly string[]): Promise<string> {
 }
 
 async function programPath(name: string): Promise<string> {
-  for (const directory of (process.env['PATH'] ?? '').split(':').concat('/usr/sbin', '/usr/bin', '/sbin', '/bin'))
-    if (directory !== '' && (await exists(join(directory, name)))) return join(directory, name);
-  throw new InstanceError('create_failed', `${name} is not installed on this host`);
+  const found = await findProgram(name);
+  if (found === undefined) throw new InstanceError('not_installed', `${name} is not installed on this host`);
+  return found;
 }
 
 async function exists(path: string): Promise<boolean> {

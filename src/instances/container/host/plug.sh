@@ -2,6 +2,7 @@
 # plug.sh PID [TAP,MAC,MTU,DEVICE…]: makes veth pairs between this network namespace (TAP) and that of PID (DEVICE).
 # create.sh reads it in.
 set -eu
+. "$(dirname "$0")/../../quiet-tap.sh"
 pid=$1
 shift
 [ $# -gt 0 ] || exit 0
@@ -21,13 +22,8 @@ for nic; do
   offload="$offload $!"
 done
 
-# A switch in user space reads the tap beside the kernel's own stack. That stack must not answer the guest: no IPv6, and
-# with no route back through the tap strict reverse path filtering drops all IPv4.
 for nic; do
-  tap=${nic%%,*}
-  [ ! -e "/proc/sys/net/ipv6/conf/$tap" ] || echo 1 > "/proc/sys/net/ipv6/conf/$tap/disable_ipv6"
-  echo 1 > "/proc/sys/net/ipv4/conf/$tap/rp_filter"
-  echo 8 > "/proc/sys/net/ipv4/conf/$tap/arp_ignore"
-  ip link set "$tap" up
+  quiet_tap "${nic%%,*}"
+  ip link set "${nic%%,*}" up
 done
 for each in $offload; do wait "$each"; done
