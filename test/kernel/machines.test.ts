@@ -13,10 +13,10 @@ import { run, runOk } from '#instances/run.ts';
 import { FakeMetadata } from './fakes/metadata.ts';
 import { devices, item, mac, nic, plug, shell, startBridge, untilConsole } from './instance-lab.ts';
 import { insideSimulatedHost } from './simulated-host.ts';
-import { buildSmallGuest, unpackedKernel } from './small-guest.ts';
+import { buildSmallGuest, kernelParts } from './small-guest.ts';
 
 // Out here, for a host of its own has no way to Debian's archive.
-await unpackedKernel();
+await kernelParts();
 
 if (await insideSimulatedHost(import.meta.filename)) {
   const work = mkdtempSync('/tmp/patchbay-machines-');

@@ -4,7 +4,7 @@ import { chmodSync, copyFileSync, existsSync, globSync, mkdirSync, mkdtempSync, 
 import { basename, join } from 'node:path';
 import { run, runOk } from '#instances/run.ts';
 
-/** Downloads and what is unpacked of them stay here from one run to the next. */
+/** What is taken out of the kernel's package stays here from one run to the next. */
 const CACHE = '/var/tmp/patchbay-test/kernel';
 /** In an order that each finds what it needs. */
 const MODULES = [
@@ -18,11 +18,9 @@ export interface SmallGuest {
   readonly ramdisk: string;
 }
 
-/** Builds the guest into `folder`; the kernel's package is downloaded when it is not in the cache. */
+/** Builds the guest into `folder`. */
 export async function buildSmallGuest(folder: string): Promise<SmallGuest> {
-  const package_ = await unpackedKernel();
-  const [kernel] = globSync(join(package_, 'boot/vmlinuz-*'));
-  const [modules] = globSync(join(package_, 'lib/modules/*/kernel'));
+  const parts = await kernelParts();
   const root = join(folder, 'root');
   for (const directory of ['bin', 'lib']) mkdirSync(join(root, directory), { recursive: true });
   copyFileSync('/bin/busybox', join(root, 'bin/busybox'));
@@ -30,29 +28,32 @@ export async function buildSmallGuest(folder: string): Promise<SmallGuest> {
     copyFileSync(join(import.meta.dirname, 'guest', name), join(root, target));
     chmodSync(join(root, target), 0o755);
   }
-  for (const module of MODULES) copyFileSync(join(modules!, `${module}.ko`), join(root, 'lib', `${basename(module)}.ko`));
-  writeFileSync(join(root, 'lib/order'), MODULES.map((module) => `${basename(module)}\n`).join(''));
+  const modules = MODULES.map((module) => basename(module));
+  for (const module of modules) copyFileSync(join(parts, `${module}.ko`), join(root, 'lib', `${module}.ko`));
+  writeFileSync(join(root, 'lib/order'), modules.map((module) => `${module}\n`).join(''));
   const ramdisk = join(folder, 'ramdisk');
   await runOk('sh', ['-ec', 'cd "$1"; find . | busybox cpio -o -H newc 2> /dev/null | gzip -1 > "$2"', 'sh', root, ramdisk]);
   rmSync(root, { recursive: true });
-  return { kernel: kernel!, ramdisk };
+  return { kernel: join(parts, 'vmlinuz'), ramdisk };
 }
 
-/** The folder of the newest cloud kernel that apt knows, unpacked; needs the network when it is not in the cache. */
-export async function unpackedKernel(): Promise<string> {
+/** The folder with `vmlinuz` and modules of the newest cloud kernel that apt knows; needs the network when it is not in the cache. */
+export async function kernelParts(): Promise<string> {
   const name = await kernelPackage();
   const target = join(CACHE, name);
   if (existsSync(target)) return target;
   mkdirSync(CACHE, { recursive: true });
   const work = mkdtempSync(join(CACHE, '.work-'));
   try {
-    if ((await run('apt-get', ['download', name], { cwd: work })).code !== 0) {
-      // Lists that are older than the archive.
-      await runOk('apt-get', ['update']);
-      await runOk('apt-get', ['download', name], { cwd: work });
-    }
-    await runOk('dpkg-deb', ['-x', globSync(join(work, '*.deb'))[0]!, join(work, 'root')]);
-    renameSync(join(work, 'root'), target);
+    const download = ['download', name];
+    // The second time with lists that are as new as the archive.
+    if ((await run('apt-get', download, { cwd: work })).code !== 0) await runOk('sh', ['-ec', 'apt-get update >&2; exec apt-get "$@"', 'sh', ...download], { cwd: work });
+    await runOk('sh', ['-ec', 'dpkg-deb -x *.deb root'], { cwd: work });
+    const [modules] = globSync(join(work, 'root/lib/modules/*/kernel'));
+    mkdirSync(join(work, 'parts'));
+    copyFileSync(globSync(join(work, 'root/boot/vmlinuz-*'))[0]!, join(work, 'parts/vmlinuz'));
+    for (const module of MODULES) copyFileSync(join(modules!, `${module}.ko`), join(work, 'parts', `${basename(module)}.ko`));
+    renameSync(join(work, 'parts'), target);
   } finally {
     rmSync(work, { recursive: true });
   }

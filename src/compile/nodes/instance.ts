@@ -33,7 +33,7 @@ export const instance: Node<'instance'> = {
       nics: ports.map((port) => ({ port_id: port.id, device: deviceName(port.id), mac_address: port.mac_address, mtu: world.get('networks', port.network_id)?.mtu ?? 1500 })),
       config_drive: Object.fromEntries(Object.entries(configDrive(source)).map(([path, content]) => [path, content.toString('base64')])),
       has_config_drive: server.config_drive,
-      ...(server.machine === null ? {} : { machine: { ...server.machine, disk: server.disk } }),
+      ...(server.machine ? { machine: { ...server.machine, disk: server.disk } } : {}),
     };
   },
 };
