@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { type Cloud, scenario, until } from '#testkit/cloud.ts';
+import { scenario, until } from '#testkit/cloud.ts';
 import type { Api } from '#testkit/api.ts';
 import { endProcesses } from '#cli/datacentre/process.ts';
 import { runningProcess } from '#cli/datacentre/state-folder.ts';
 import { agentName, startAgent } from '#cli/services.ts';
+import { readSettings } from '#cli/settings.ts';
+import { up } from '#cli/up.ts';
 
 const OUTSIDE = '172.16.0.1';
 
@@ -16,6 +17,7 @@ scenario('routers: from inside to outside, floating IPs from outside to inside, 
   const network = await demo.network({ name: 'net' });
   const subnet = await demo.subnet({ network_id: network.id, cidr: '10.0.0.0/24' });
   await openGroup(demo);
+  await openGroup(admin);
   const router = await demo.router({ name: 'r1' });
   const bound = async (): Promise<string> => (await admin.get(`/network/v2.0/routers/${router.id}/l3-agents`)).agents[0]?.host;
   const namespace = `qrouter-${router.id}`;
@@ -154,9 +156,15 @@ scenario('routers: from inside to outside, floating IPs from outside to inside, 
     await until(10, 'nothing stays', async () => !(await cloud.host(from, 'sh', '-c', 'ip netns list; ovs-vsctl list-ports br-int')).match(/qrouter|qr-|qg-/));
   });
 
-  await t.test('N-L3-12: the router dies with its host and comes back with it', async () => {
+  await t.test('N-L3-12: the router dies with its agent\'s host: no other host takes it', async () => {
     const host = await bound();
-    assert.equal(host, (await admin.get(`/network/v2.0/routers/${router.id}/l3-agents`)).agents[0].host);
+    await endProcesses([runningProcess(cloud.state, agentName(host))!, runningProcess(cloud.state, host)!], 'SIGKILL');
+    assert.notEqual((await cloud.tryHost('outside', 'ping', '-c', '2', '-i', '0.3', '-W', '1', floating.floating_ip_address)).code, 0);
+    for (const each of cloud.hosts.filter((one) => one !== host)) assert.equal((await cloud.host(each, 'ip', 'netns', 'list')).includes(namespace), false);
+    assert.equal(await bound(), host);
+    await cloud.patchbay('down');
+    await up(readSettings({ state: cloud.state }));
+    await fromOutside(floating.floating_ip_address, 30);
   });
 
   async function fromOutside(address: string, seconds = 10): Promise<void> {
@@ -172,9 +180,7 @@ export async function externalNetwork(admin: Api): Promise<any> {
 }
 
 async function openGroup(api: Api): Promise<void> {
-  const [group] = (await api.get('/network/v2.0/security-groups?name=default')).security_groups;
+  const [group] = (await api.get(`/network/v2.0/security-groups?name=default&project_id=${api.project_id}`)).security_groups;
   await api.rule({ security_group_id: group.id, direction: 'ingress', protocol: 'icmp' });
   await api.rule({ security_group_id: group.id, direction: 'ingress', protocol: 'tcp', port_range_min: 22, port_range_max: 22 });
 }
-void readFileSync;
-void ({} as Cloud);

@@ -34,7 +34,7 @@ export function dnsDomain(given: string): string {
   return domain;
 }
 
-/** `dns_assignment`: what each address of the port is called. The domain is the cloud's: that of the network is one more that DNS knows (decision 10). */
+/** `dns_assignment`: what each address of the port is called. The domain is the cloud's: that of the network is one more that DNS knows (decision 12). */
 export function dnsAssignment(config: Config, port: Pick<Port, 'dns_name' | 'fixed_ips'>): { hostname: string; ip_address: string; fqdn: string }[] {
   const domain = cloudDomain(config);
   return port.fixed_ips.map(({ ip_address = '' }) => {
