@@ -33,9 +33,9 @@ export class Lab {
     this.#folder = folder;
   }
 
-  /** Runs `labs/NAME/demo.sh` with admin's credentials; throws when it fails. */
-  async demo(): Promise<string> {
-    return success(await this.#shell(`source <(${PATCHBAY} openrc admin) && ${this.file('demo.sh')}`), 'demo.sh');
+  /** Runs `labs/NAME/demo.sh`, or another script of the lab, with admin's credentials; throws when it fails. */
+  async demo(script = 'demo.sh'): Promise<string> {
+    return success(await this.#shell(`source <(${PATCHBAY} openrc admin) && ${this.file(script)}`), script);
   }
 
   /** What `labs/NAME/observe.sh` shows on a host. */
@@ -62,6 +62,12 @@ export class Lab {
   /** Runs a command inside an instance by ssh from a host or `outside`, with the demo-key. */
   async ssh(from: string, address: string, ...command: string[]): Promise<string> {
     return success(await this.#shell(`${PATCHBAY} host ${from} -- ssh ${GUEST_ACCESS.join(' ')} ${address} ${command.join(' ')}`), `ssh ${address}`);
+  }
+
+  /** From the machine itself, by way of a host: the lab host's ProxyCommand, with `patchbay host` in place of an ssh to the jump host. */
+  async sshBy(host: string, address: string, ...command: string[]): Promise<string> {
+    const access = [...GUEST_ACCESS, '-o', `'ProxyCommand=${PATCHBAY} host ${host} -- busybox nc %h %p'`].join(' ');
+    return success(await this.#shell(`ssh ${access} ${address} ${command.join(' ')}`), `ssh ${address} by way of ${host}`);
   }
 
   /** From `outside`, by `openstack server ssh`, which asks the API for the address. */
