@@ -136,7 +136,7 @@ function registerTests(): void {
     await apply([], [items[0]!, ...items.slice(2)]);
   });
 
-  test('N-L3-21 N-MD-5: 169.254.169.254:80 leads to port 9697 of the router, and nothing else does', async () => {
+  test('N-L3-21 N-MD-5 N-MD-15: 169.254.169.254:80 leads to port 9697 of the router, and nothing else does', async () => {
     const status = async (address: string, from = 'vm1'): Promise<string> => sh(`ip netns exec ${from} curl -s -g -m 3 -o /dev/null -w '%{http_code}' 'http://${address}/' || true`);
     assert.equal(await status('169.254.169.254'), '503', 'the proxy answers that nobody is behind it');
     assert.equal(await status('[fe80::a9fe:a9fe%25eth0]'), '503');
