@@ -145,7 +145,8 @@ export class Cloud {
   /** Starts a command on a host that goes on until `stop`; its output so far is `text()`. */
   start(name: string, ...argv: string[]): { text(): string; stop(): Promise<string> } {
     const [program = '', ...rest] = onHost(this.state, name, argv);
-    const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // A group of its own: nsenter waits for the command and does not hand signals on.
+    const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     this.#children.add(child);
     let text = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
@@ -154,8 +155,12 @@ export class Cloud {
     return {
       text: () => text,
       stop: async () => {
-        child.kill('SIGINT');
-        await Promise.race([ended, delay(2_000).then(() => child.kill('SIGKILL'))]);
+        // What has just happened is still on its way to us.
+        await delay(100);
+        signalGroup(child, 'SIGINT');
+        const timer = setTimeout(() => signalGroup(child, 'SIGKILL'), 2_000);
+        await ended;
+        clearTimeout(timer);
         this.#children.delete(child);
         return text;
       },
@@ -172,7 +177,7 @@ export class Cloud {
 
   /** Captures what reaches a device of a host; resolves once tcpdump listens. */
   async capture(host: string, device: string, filter = '', ...flags: string[]): Promise<{ text(): string; stop(): Promise<string> }> {
-    const dump = this.start(host, 'tcpdump', '-l', '-e', '-n', ...flags, '-i', device, ...(filter ? [filter] : []));
+    const dump = this.start(host, 'tcpdump', '-l', '--immediate-mode', '-e', '-n', ...flags, '-i', device, ...(filter ? [filter] : []));
     await until(10, `tcpdump listens on ${device}`, () => dump.text().includes('listening on'));
     return dump;
   }
@@ -208,7 +213,7 @@ export class Cloud {
   }
 
   async down(): Promise<void> {
-    for (const child of this.#children) child.kill('SIGKILL');
+    for (const child of this.#children) signalGroup(child, 'SIGKILL');
     await downDataCentre(this.state, { purge: true });
     rmSync(this.#folder, { recursive: true, force: true });
   }
@@ -220,6 +225,15 @@ export async function until(seconds: number, what: string, condition: () => Prom
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`did not come true within ${seconds} s: ${what}`);
     await delay(50);
+  }
+}
+
+/** Nothing happens when it has ended. */
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-child.pid!, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 
