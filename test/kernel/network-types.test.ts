@@ -19,13 +19,16 @@ scenario('N-ML2-3: instances reach each other across hosts over every type of ne
     await admin.subnet({ network_id: network.id, cidr });
     return network;
   }));
+  const flat = networks[NETWORKS.findIndex(({ name }) => name === 'flat')];
+  // The outside is on this wire: no router advertises here.
+  await admin.subnet({ network_id: flat.id, ip_version: 6, cidr: '2001:db8:16::/64', gateway_ip: '2001:db8:16::1', ipv6_address_mode: 'dhcpv6-stateful' });
   const uuids = networks.map((network) => ({ uuid: network.id }));
   const [one, two, three] = await Promise.all([
     admin.server({ name: 'vm1', networks: uuids, availability_zone: 'nova:compute1' }),
     admin.server({ name: 'vm2', networks: uuids, availability_zone: 'nova:compute2' }),
     admin.server({ name: 'vm3', networks: uuids.slice(-1), availability_zone: 'nova:compute1' }),
   ]);
-  const addressOf = (server: any, name: string): string => server.addresses[name][0].addr;
+  const addressOf = (server: any, name: string, version = 4): string => server.addresses[name].find((each: any) => each.version === version).addr;
 
   for (const [i, { name, mtu }] of NETWORKS.entries()) {
     if (name === 'local') continue;
@@ -38,6 +41,13 @@ scenario('N-ML2-3: instances reach each other across hosts over every type of ne
       assert.notEqual((await cloud.exec('vm1', 'ping', '-c', '1', '-W', '1', '-M', 'do', '-s', String(mtu - 27), addressOf(two, name))).code, 0);
     });
   }
+
+  await t.test('flat: an address by DHCPv6, and the outside in reach of it', async () => {
+    const address = addressOf(one, 'flat', 6);
+    await until(20, `vm1 has ${address}`, async () => (await cloud.exec('vm1', 'ip', '-6', '-o', 'address', 'show')).stdout.includes(` ${address}/64 `));
+    await cloud.ping('vm1', '2001:db8:16::1');
+    assert.equal((await cloud.exec('vm1', 'ip', '-6', 'route', 'show', 'default')).stdout, '', 'the outside advertises nothing');
+  });
 
   await t.test('N-DH-12: two DHCP servers serve each network and give the same answers', async () => {
     for (const network of networks) {

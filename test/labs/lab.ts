@@ -70,9 +70,9 @@ export class Lab {
     return success(await this.#shell(`ssh ${access} ${address} ${command.join(' ')}`), `ssh ${address} by way of ${host}`);
   }
 
-  /** From `outside`, by `openstack server ssh`, which asks the API for the address. */
-  async serverSsh(server: string, ...command: string[]): Promise<string> {
-    return success(await this.#shell(`source ./demo-openrc && ${PATCHBAY} host outside -- openstack server ssh --private ${server} -- ${GUEST_ACCESS.join(' ')} ${command.join(' ')}`), `server ssh ${server}`);
+  /** From `outside`, by `openstack server ssh`, which asks the API for the fixed address, or for the floating one. */
+  async serverSsh(server: string, which: '--private' | '--public', ...command: string[]): Promise<string> {
+    return success(await this.#shell(`source ./demo-openrc && ${PATCHBAY} host outside -- openstack server ssh ${which} ${server} -- ${GUEST_ACCESS.join(' ')} ${command.join(' ')}`), `server ssh ${server}`);
   }
 
   #shell(script: string): Promise<Result> {

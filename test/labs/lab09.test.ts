@@ -6,7 +6,7 @@ import { flows, labScenario } from './lab.ts';
 const VNI = 2000;
 const HEX = `0x${VNI.toString(16)}`;
 
-labScenario('09-vxlan', 'lab 9: two instances on a tenant\'s VXLAN network', async (lab, t) => {
+labScenario('09-vxlan', 'lab 9: two instances on a tenant\'s VXLAN network, then a router and a floating IP', async (lab, t) => {
   const { cloud } = lab;
   await t.test('N-VX-2: without instances br-tun drops everything', async () => {
     for (const host of cloud.hosts) {
@@ -111,6 +111,23 @@ labScenario('09-vxlan', 'lab 9: two instances on a tenant\'s VXLAN network', asy
   await t.test('N-DH-2 N-DH-3: the DHCP server has the first address of the pool, on one of the hosts', () => {
     assert.equal(ipOf(dhcp), '172.18.0.2');
     assert.ok(cloud.hosts.includes(dhcp['binding:host_id']));
+  });
+
+  await t.test('N-L3-14 N-L3-15 N-L3-18 N-L3-20: with router.sh the tenant\'s network reaches the outside, which reaches the floating IP by ping and ssh', async () => {
+    await lab.demo('router.sh');
+    const [{ floating_ip_address: floating, fixed_ip_address }] = (await admin.get('/network/v2.0/floatingips')).floatingips;
+    assert.equal(fixed_ip_address, ipOf(first));
+    for (const name of ['demo-instance-1', 'demo-instance-2']) await cloud.ping(name, '172.16.0.1');
+    await cloud.host('outside', 'ping', '-c', '1', '-W', '5', floating);
+    assert.equal(await lab.ssh('outside', floating, 'hostname'), 'demo-instance-1\n');
+    assert.equal(await lab.serverSsh('demo-instance-1', '--public', 'hostname'), 'demo-instance-1\n');
+  });
+
+  await t.test('N-MTU-7: what leaves a VXLAN network of 1450 through the router fits the flat one of 1500, and a longer answer is told so', async () => {
+    const size = (host: number) => ['-c', '1', '-W', '5', '-M', 'do', '-s', String(host - 28)];
+    assert.equal((await cloud.exec('demo-instance-1', 'ping', ...size(1450), '172.16.0.1')).code, 0);
+    const [{ floating_ip_address: floating }] = (await admin.get('/network/v2.0/floatingips')).floatingips;
+    assert.match((await cloud.tryHost('outside', 'ping', ...size(1500), floating)).stdout, /Frag needed and DF set \(mtu = 1450\)/);
   });
 });
 
