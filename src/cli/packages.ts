@@ -15,7 +15,7 @@ export const PACKAGES: readonly Package[] = [
   { name: 'iproute2', why: 'links, addresses, namespaces' },
   { name: 'ethtool', why: 'offload settings of links' },
   { name: 'nftables', why: 'filters and NAT' },
-  { name: 'conntrack', why: 'connection tables' },
+  { name: 'conntrack', why: 'connections of floating IPs that moved' },
   { name: 'radvd', why: 'router advertisements of IPv6 subnets' },
   { name: 'dnsmasq-base', why: 'DHCP and DNS for tenants' },
   { name: 'dnsmasq-utils', why: 'release of leases' },

@@ -33,7 +33,7 @@ const joinAs = (started: Controller, host: string, roles: readonly HostRole[]) =
   return started.hosts.join(hello, { send() {}, close() {}, bufferedAmount: 0 });
 };
 
-test('N-ML2-22: routers are there with the service plugin `router` only', async () => {
+test('N-ML2-22 N-L3-22: routers, and the alias that Horizon looks at, are there with the service plugin `router` only', async () => {
   const aliases = async (api: Api) => new Set((await api.get('/network/v2.0/extensions')).extensions.map(({ alias }: { alias: string }) => alias));
   const status = (api: Api, method: string, path: string) => api.request(method, path, method === 'POST' ? {} : undefined).then(() => 200, (error) => error.status);
   const paths = [['GET', '/network/v2.0/routers'], ['POST', '/network/v2.0/routers'], ['GET', '/network/v2.0/agents/none/l3-routers'], ['GET', '/network/v2.0/routers/none/l3-agents']] as const;
