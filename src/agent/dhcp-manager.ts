@@ -12,6 +12,7 @@ import type { Manager } from './manager.ts';
 import { DhcpNetwork, type Outcome } from './dhcp-network.ts';
 import type { Plugger } from './drivers/ovs/plugger.ts';
 import type { MetadataProxies } from './metadata-proxies.ts';
+import { OwnerQueue } from './owner-queue.ts';
 
 export interface DhcpManagerOptions {
   /** The agent's state folder (absolute); files of a network are in `dhcp/<network>` below it. */
@@ -27,29 +28,17 @@ export interface DhcpManagerOptions {
   readonly retryMs?: number;
 }
 
-const RETRY_MS = { first: 1_000, most: 60_000 };
-
-/** Networks that are worked on at once: each waits mostly for programs. */
-const AT_ONCE = 4;
-
 export class DhcpManager implements Manager {
   readonly #root: string;
   readonly #plugger: Plugger;
   readonly #proxies: MetadataProxies;
   readonly #onPlan: (networkId: string, lines: readonly string[]) => void;
   readonly #networks = new Map<string, DhcpNetwork>();
-  /** Keys that await a report, by network. */
-  #dirty = new Map<string, Set<string>>();
+  readonly #queue: OwnerQueue;
   /** The last report of each item: its reason, or '' when it is served. */
   readonly #reported = new Map<string, string>();
   /** dnsmasq processes seen at the last look, by folder. */
   #pids: Map<string, number[]> | undefined;
-  /** Removed keys whose network could not be removed. */
-  readonly #failedRemovals = new Map<string, ReadonlySet<string>>();
-  readonly #wake: (() => void) | undefined;
-  readonly #retryMs: number;
-  /** Failed attempts in a row and the next one, by network. */
-  readonly #failures = new Map<string, { readonly count: number; readonly timer: NodeJS.Timeout }>();
   #checkDue = false;
   #sweepDue = false;
   /** The apply under way: one after the other. */
@@ -60,8 +49,7 @@ export class DhcpManager implements Manager {
     this.#plugger = options.plugger;
     this.#proxies = options.proxies;
     this.#onPlan = options.onPlan ?? (() => {});
-    this.#wake = options.wake;
-    this.#retryMs = options.retryMs ?? RETRY_MS.first;
+    this.#queue = new OwnerQueue(options);
   }
 
   /** Records what changed; nothing happens before `apply`. Items of other types are ignored. */
@@ -71,7 +59,7 @@ export class DhcpManager implements Manager {
       const network = this.#network(item.network_id);
       if (item.type === 'dhcp-server') network.server = item;
       else network.hosts.set(item.port_id, item);
-      this.#markDirty(item.network_id, keyOf(item));
+      this.#queue.mark(item.network_id, [keyOf(item)]);
     }
     for (const key of removals) {
       const [type, networkId, portId] = key.split('/');
@@ -79,7 +67,7 @@ export class DhcpManager implements Manager {
       const network = this.#network(networkId);
       if (type === 'dhcp-server') network.server = undefined;
       else network.hosts.delete(portId ?? '');
-      this.#markDirty(networkId, key);
+      this.#queue.mark(networkId, [key]);
     }
   }
 
@@ -105,18 +93,20 @@ export class DhcpManager implements Manager {
   }
 
   async #applyNow(): Promise<ItemReport[]> {
-    const dirty = this.#dirty;
-    this.#dirty = new Map();
     if (this.#checkDue) {
       this.#checkDue = false;
       this.#pids = undefined;
-      this.#proxies.lookAgain();
       for (const [networkId, network] of this.#networks) {
         network.distrust();
-        dirty.set(networkId, new Set([...(dirty.get(networkId) ?? []), ...(this.#failedRemovals.get(networkId) ?? [])]));
+        this.#queue.mark(networkId);
       }
     }
-    const reports = dirty.size > 0 ? await this.#realise(dirty) : [];
+    const reports: ItemReport[] = [];
+    await this.#queue.drain(async (networkId, keys, fresh) => {
+      const { done, told } = await this.#realiseNetwork(networkId, keys, fresh);
+      reports.push(...told);
+      return done;
+    });
     if (this.#sweepDue) {
       this.#sweepDue = false;
       await this.#sweep();
@@ -137,56 +127,24 @@ export class DhcpManager implements Manager {
     }
   }
 
-  async #realise(dirty: Map<string, Set<string>>): Promise<ItemReport[]> {
-    if (dirty.size === 0) return [];
+  async #realiseNetwork(networkId: string, keys: ReadonlySet<string>, fresh: ReadonlySet<string>): Promise<{ done: boolean; told: ItemReport[] }> {
     this.#seenPids();
-    const reports: ItemReport[] = [];
-    const queue = dirty.entries();
-    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-      for (const [networkId, keys] of queue) reports.push(...(await this.#realiseNetwork(networkId, keys)));
-    }));
-    return reports;
-  }
-
-  async #realiseNetwork(networkId: string, keys: ReadonlySet<string>): Promise<ItemReport[]> {
     const network = this.#network(networkId);
     // What `update` brings from here on belongs to the next apply.
     const { server } = network;
     const hosts = new Map(network.hosts);
     try {
-      if (server) {
-        const outcome = await network.realise(server, hosts, this.#pidsOf(networkId));
-        this.#failures.delete(networkId);
-        return this.#report(networkId, keys, hosts, outcome);
-      }
+      if (server) return { done: true, told: this.#report(networkId, { keys, fresh }, hosts, await network.realise(server, hosts, this.#pidsOf(networkId))) };
       if (isPlainId(networkId)) await network.remove(this.#pidsOf(networkId));
-      // What could not be removed stays known, so that `check` tries again.
-      this.#failedRemovals.delete(networkId);
-      this.#failures.delete(networkId);
       if (!network.server && network.hosts.size === 0) this.#networks.delete(networkId);
-      return this.#report(networkId, keys, hosts, undefined);
+      return { done: true, told: this.#report(networkId, { keys, fresh }, hosts, undefined) };
     } catch (error) {
-      if (!server) this.#failedRemovals.set(networkId, keys);
-      this.#tryAgain(networkId);
-      return this.#report(networkId, keys, hosts, (error as Error).message);
+      return { done: false, told: this.#report(networkId, { keys, fresh }, hosts, (error as Error).message) };
     }
   }
 
-  #tryAgain(networkId: string): void {
-    if (!this.#wake) return;
-    const { count = 0, timer: before } = this.#failures.get(networkId) ?? {};
-    clearTimeout(before);
-    const timer = setTimeout(() => {
-      if (!this.#failures.has(networkId)) return;
-      const keys = this.#dirty.get(networkId) ?? new Set();
-      this.#dirty.set(networkId, new Set([...keys, ...(this.#failedRemovals.get(networkId) ?? [])]));
-      this.#wake!();
-    }, Math.min(this.#retryMs * 2 ** count, RETRY_MS.most)).unref();
-    this.#failures.set(networkId, { count: count + 1, timer });
-  }
-
   /** `outcome` is why nothing of the network is as it shall be, or what is served; undefined when there is no server any more. */
-  #report(networkId: string, keys: ReadonlySet<string>, hosts: ReadonlyMap<string, DhcpHostItem>, outcome: Outcome | string | undefined): ItemReport[] {
+  #report(networkId: string, { keys, fresh }: { keys: ReadonlySet<string>; fresh: ReadonlySet<string> }, hosts: ReadonlyMap<string, DhcpHostItem>, outcome: Outcome | string | undefined): ItemReport[] {
     const serverKey = `dhcp-server/${networkId}`;
     const failure = typeof outcome === 'string' ? outcome : undefined;
     const detail = typeof outcome === 'object' ? outcome : undefined;
@@ -196,9 +154,8 @@ export class DhcpManager implements Manager {
       const reason = detail ? detail.hosts.get(portId) ?? '' : failure ?? 'this host runs no DHCP server for the network';
       reasons.set(`dhcp-host/${networkId}/${portId}`, reason);
     }
-    const changedAgain = this.#dirty.get(networkId);
     return [...reasons].flatMap(([key, reason]): ItemReport[] => {
-      if (changedAgain?.has(key) || (!keys.has(key) && this.#reported.get(key) === reason)) return [];
+      if (this.#queue.isMarked(networkId, key) || (!fresh.has(key) && this.#reported.get(key) === reason)) return [];
       this.#reported.set(key, reason);
       if (reason === '' && !this.#isKnown(networkId, key)) this.#reported.delete(key);
       const partly = detail?.partly.has(key.slice(`dhcp-host/${networkId}/`.length)) ?? false;
@@ -210,11 +167,6 @@ export class DhcpManager implements Manager {
     const network = this.#networks.get(networkId);
     const portId = key.split('/')[2];
     return network !== undefined && (portId === undefined ? network.server !== undefined : network.hosts.has(portId));
-  }
-
-  #markDirty(networkId: string, key: string): void {
-    const keys = this.#dirty.get(networkId) ?? new Set();
-    this.#dirty.set(networkId, keys.add(key));
   }
 
   #network(networkId: string): DhcpNetwork {

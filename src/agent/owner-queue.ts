@@ -17,8 +17,8 @@ const AT_ONCE = 4;
 export class OwnerQueue {
   readonly #options: OwnerQueueOptions;
   #dirty = new Map<string, Set<string>>();
-  /** Failed attempts in a row and the next one, by owner. */
-  readonly #failures = new Map<string, { readonly count: number; readonly timer: NodeJS.Timeout }>();
+  /** Failed attempts in a row, what they were about, and the next one, by owner. */
+  readonly #failures = new Map<string, { readonly count: number; readonly keys: ReadonlySet<string>; readonly timer: NodeJS.Timeout }>();
 
   constructor(options: OwnerQueueOptions = {}) {
     this.#options = options;
@@ -36,15 +36,17 @@ export class OwnerQueue {
     return this.#dirty.get(owner)?.has(key) ?? false;
   }
 
-  /** Works on every owner that is noted now. `work` says whether it succeeded; its failures are tried again. Never throws. */
-  async drain(work: (owner: string, keys: ReadonlySet<string>) => Promise<boolean>): Promise<void> {
+  /** Works on every owner that is noted now, each with all its keys since its last success, and with those noted since the last attempt. `work` says whether it succeeded, and never throws. */
+  async drain(work: (owner: string, keys: ReadonlySet<string>, fresh: ReadonlySet<string>) => Promise<boolean>): Promise<void> {
     const round = this.#dirty;
     this.#dirty = new Map();
     const queue = round.entries();
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, round.size) }, async () => {
-      for (const [owner, keys] of queue) {
-        clearTimeout(this.#failures.get(owner)?.timer);
-        if (await work(owner, keys)) this.#failures.delete(owner);
+      for (const [owner, noted] of queue) {
+        const failure = this.#failures.get(owner);
+        clearTimeout(failure?.timer);
+        const keys = new Set([...noted, ...(failure?.keys ?? [])]);
+        if (await work(owner, keys, noted)) this.#failures.delete(owner);
         else this.#tryAgain(owner, keys);
       }
     }));
@@ -54,9 +56,9 @@ export class OwnerQueue {
     const { wake, retryMs = RETRY_MS.first } = this.#options;
     const count = this.#failures.get(owner)?.count ?? 0;
     const timer = setTimeout(() => {
-      this.mark(owner, keys);
+      this.mark(owner);
       wake?.();
     }, Math.min(retryMs * 2 ** count, RETRY_MS.most)).unref();
-    this.#failures.set(owner, { count: count + 1, timer });
+    this.#failures.set(owner, { count: count + 1, keys, timer });
   }
 }

@@ -80,12 +80,12 @@ export class RouterManager implements Manager {
       }
     }
     const reports: ItemReport[] = [];
-    await this.#queue.drain(async (routerId, keys) => {
+    await this.#queue.drain(async (routerId, keys, fresh) => {
       try {
-        reports.push(...this.#report(routerId, keys, await this.#realise(routerId)));
+        reports.push(...this.#report(routerId, { keys, fresh }, await this.#realise(routerId)));
         return true;
       } catch (error) {
-        reports.push(...this.#report(routerId, keys, (error as Error).message));
+        reports.push(...this.#report(routerId, { keys, fresh }, (error as Error).message));
         return false;
       }
     });
@@ -115,7 +115,7 @@ export class RouterManager implements Manager {
   }
 
   /** Each changed item, and each other one of the router whose outcome is new. `outcome` is why the router fails as such, or what of it is left out. */
-  #report(routerId: string, keys: ReadonlySet<string>, outcome: ReadonlyMap<string, string> | string): ItemReport[] {
+  #report(routerId: string, { keys, fresh }: { keys: ReadonlySet<string>; fresh: ReadonlySet<string> }, outcome: ReadonlyMap<string, string> | string): ItemReport[] {
     const reasons = new Map([...keys].map((key) => [key, typeof outcome === 'string' ? outcome : '']));
     const known = new Set<string>();
     for (const item of this.#routers.get(routerId)?.items() ?? []) {
@@ -123,8 +123,8 @@ export class RouterManager implements Manager {
       reasons.set(keyOf(item), typeof outcome === 'string' ? outcome : outcome.get(keyOf(item)) ?? '');
     }
     return [...reasons].flatMap(([key, reason]): ItemReport[] => {
-      if (this.#queue.isMarked(routerId, key) || (!keys.has(key) && this.#reported.get(key) === reason)) return [];
-      if (known.has(key)) this.#reported.set(key, reason);
+      if (this.#queue.isMarked(routerId, key) || (!fresh.has(key) && this.#reported.get(key) === reason)) return [];
+      if (known.has(key) || reason !== '') this.#reported.set(key, reason);
       else this.#reported.delete(key);
       // Packets pass though a program of the namespace does not run.
       const partly = typeof outcome !== 'string' && key.startsWith('router/');
