@@ -251,6 +251,33 @@ function registerTests(): void {
     assert.equal((await sh('ip netns list')).includes(second), false, 'nobody names the second router any more');
   });
 
+  test('an agent that starts on a host with 100 routers touches none of them', async (t) => {
+    await makeBridge('many');
+    const many: Item[] = Array.from({ length: 100 }, (_, i) => {
+      const router_id = `33333333-0000-4000-8000-${String(i).padStart(12, '0')}`;
+      const inner = { ...leg('interface', 10, ['10.7.0.1/24']), router_id, port_id: `${String(10_000_000 + i)}-0000-4000-8000-000000000000`, device: `qr-${10_000_000 + i}-00` };
+      BRIDGES[inner.port_id] = 'many';
+      // Most have no gateway, and five a proxy.
+      return [{ ...router({ metadata: i % 20 === 0 }), router_id }, inner];
+    }).flat();
+    const all = [router(), GATEWAY, INNER, OTHER, ...many];
+    const started = performance.now();
+    assert.deepEqual(await apply(all), {});
+    t.diagnostic(`made in ${Math.round(performance.now() - started)} ms`);
+    routing = manager();
+    plans.length = plugger.calls.length = 0;
+    const again = performance.now();
+    await apply(all);
+    routing.inSync();
+    await routing.apply();
+    t.diagnostic(`looked at in ${Math.round(performance.now() - again)} ms`);
+    assert.deepEqual(plans, []);
+    assert.deepEqual(plugger.calls.filter((call) => call.startsWith('unplug')), []);
+    assert.ok(await pings('vm1', '10.0.0.1'));
+    await apply([], many);
+    assert.equal((await sh('ip netns list')).split('\n').filter((line) => line.includes('qrouter-')).length, 1);
+  });
+
   test('a leg that goes takes its device along; a router that goes leaves nothing', async () => {
     await apply([], [OTHER]);
     assert.equal((await sh('ip -o link show')).includes('qr-00000003'), false);
