@@ -200,11 +200,8 @@ export class SwitchManager implements Manager {
       if (row.external_ids['iface-id']) {
         if (before) this.#forget(before);
         if (after) this.#see(after);
-        if (!before || !after || before.ofport !== after.ofport) wake = true;
-        else if (before.ifindex !== after.ifindex || before.link_state !== after.link_state) {
-          this.#ports.add(row.external_ids['iface-id']);
-          wake = true;
-        }
+        // The port is looked at again, whatever changed: the echo of our own mark on a foreign plug takes it out of the round that works.
+        wake = true;
       } else if (before?.ofport !== after?.ofport) {
         this.#layoutDirty = wake = true;
         if (row.type === 'patch') this.#programs.allMoved();
