@@ -14,6 +14,7 @@ import { agentName, startAgent } from '#cli/services.ts';
 import { openStore } from '#store/open.ts';
 import { tables } from '#store/schema.ts';
 import type { Store } from '#store/store.ts';
+import type { Api } from './api.ts';
 import type { Cloud } from './cloud.ts';
 import { until } from './cloud.ts';
 import { freshDatabase } from './postgres.ts';
@@ -101,18 +102,22 @@ async function nothingLeft(cloud: Cloud): Promise<void> {
   const admin = await cloud.api();
   for (const { id } of (await admin.get('/compute/v2.1/servers?all_tenants=1')).servers) await admin.delete(`/compute/v2.1/servers/${id}`);
   await until(30, 'all servers are gone', async () => (await admin.get('/compute/v2.1/servers?all_tenants=1')).servers.length === 0);
-  for (const { id } of (await admin.get('/network/v2.0/floatingips')).floatingips) await admin.delete(`/network/v2.0/floatingips/${id}`);
-  for (const { id } of (await admin.get('/network/v2.0/routers')).routers) {
-    await admin.request('PUT', `/network/v2.0/routers/${id}`, { router: { external_gateway_info: null, routes: [] } });
-    for (const port of (await admin.get(`/network/v2.0/ports?device_id=${id}`)).ports) await admin.request('PUT', `/network/v2.0/routers/${id}/remove_router_interface`, { port_id: port.id });
-    await admin.delete(`/network/v2.0/routers/${id}`);
-  }
+  if (configOf(cloud).service_plugins.includes('router')) await deleteRouters(admin);
   for (const { id, device_owner } of (await admin.get('/network/v2.0/ports')).ports) if (device_owner !== 'network:dhcp') await admin.delete(`/network/v2.0/ports/${id}`);
   for (const { id } of (await admin.get('/network/v2.0/networks')).networks) await admin.delete(`/network/v2.0/networks/${id}`);
   await cloud.settle();
   for (const host of cloud.hosts) {
     let now = '';
     await until(15, `${host} is as it was before the scenario`, async () => (now = await inventory(cloud, host)) === cloud.baseline.get(host)).catch(() => sameLines(now, cloud.baseline.get(host)!, `what ${host} holds`));
+  }
+}
+
+async function deleteRouters(admin: Api): Promise<void> {
+  for (const { id } of (await admin.get('/network/v2.0/floatingips')).floatingips) await admin.delete(`/network/v2.0/floatingips/${id}`);
+  for (const { id } of (await admin.get('/network/v2.0/routers')).routers) {
+    await admin.request('PUT', `/network/v2.0/routers/${id}`, { router: { external_gateway_info: null, routes: [] } });
+    for (const port of (await admin.get(`/network/v2.0/ports?device_id=${id}`)).ports) await admin.request('PUT', `/network/v2.0/routers/${id}/remove_router_interface`, { port_id: port.id });
+    await admin.delete(`/network/v2.0/routers/${id}`);
   }
 }
 
