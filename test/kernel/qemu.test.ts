@@ -2,16 +2,13 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { endProcesses } from '#cli/datacentre/process.ts';
 import { runningProcess, statePath } from '#cli/datacentre/state-folder.ts';
 import { agentName, startAgent } from '#cli/services.ts';
 import { readSettings } from '#cli/settings.ts';
 import { up } from '#cli/up.ts';
-import { type Cloud, scenario, until } from '#testkit/cloud.ts';
+import { scenario, until } from '#testkit/cloud.ts';
 import { buildSmallGuest } from './small-guest.ts';
-
-const FAKE_METADATA = fileURLToPath(new URL('fakes/metadata.ts', import.meta.url));
 
 scenario('a virtual machine gets its address, MTU and metadata, speaks with a container on another host, and outlives its agent', {}, async (cloud, t) => {
   const admin = await cloud.api();
@@ -26,7 +23,6 @@ scenario('a virtual machine gets its address, MTU and metadata, speaks with a co
   const small = await admin.post('/compute/v2.1/flavors', { flavor: { name: 'small', ram: 128, vcpus: 1, disk: 1 } }, 'flavor');
   const container = await admin.server({ name: 'container', flavorRef: small.id, networks: [{ uuid: network.id }], availability_zone: 'nova:compute2' });
   const peer = container.addresses.net[0].addr;
-  const metadata = await standInMetadata(cloud, network.id);
 
   await openstack('flavor', 'create', '--ram', '192', '--disk', '1', '--vcpus', '1', '--property', 'patchbay:driver=qemu', 'vm');
   const upload = (name: string, format: string, file: string, ...more: string[]) => openstack('image', 'create', '--disk-format', format, '--container-format', format, '--file', file, '-f', 'value', '-c', 'id', ...more, name);
@@ -62,7 +58,7 @@ scenario('a virtual machine gets its address, MTU and metadata, speaks with a co
       `guest: uuid ${id}`, 'guest: disk 2097152 sectors, begins with uploaded by hand', 'guest: boot 1', `guest: eth0 has ${port.mac_address} and mtu 1450`,
       `guest: eth0: lease ${address}/24 mtu 1450`, 'guest: config drive config-2', 'guest: ready',
     ]) assert.ok(log.includes(`${line}\n`), `${line}\n${log}`);
-    assert.match(log, /^guest: metadata \d+ bytes: \{"uuid":/m);
+    assert.match(log, new RegExp(`^guest: metadata \\d+ bytes: \\{.*"${id}"`, 'm'));
     assert.equal(server.config_drive, 'True');
     const tap = `tap${port.id.slice(0, 11)}`;
     assert.equal((await cloud.host('compute1', 'ovs-vsctl', 'get', 'Interface', tap, 'external_ids:iface-id')).trim(), `"${port.id}"`);
@@ -126,7 +122,6 @@ scenario('a virtual machine gets its address, MTU and metadata, speaks with a co
     await cloud.ping('container', other.fixed_ips[0].ip_address);
   });
 
-  await metadata.stop();
   await t.test('after the crash of its host the machine comes back as it was', async () => {
     await endProcesses(['compute1', agentName('compute1')].map((name) => runningProcess(cloud.state, name)!), 'SIGKILL');
     await up(readSettings({ state: cloud.state }));
@@ -141,23 +136,3 @@ scenario('a virtual machine gets its address, MTU and metadata, speaks with a co
     for (const name of ['guest', 'ramdisk', 'kernel']) await openstack('image', 'delete', name);
   });
 });
-
-/**
- * Stands in for the cloud's metadata service, in the DHCP namespace, where the guest's route leads. With that service in place the
- * guest asks it without any of this.
- */
-async function standInMetadata(cloud: Cloud, networkId: string): Promise<{ stop(): Promise<void> }> {
-  const namespace = `qdhcp-${networkId}`;
-  const hosts = await Promise.all(cloud.hosts.map(async (name) => ((await cloud.host(name, 'ls', '/run/netns')).includes(namespace) ? [name] : [])));
-  const [host] = hosts.flat();
-  const inside = (...argv: string[]) => cloud.host(host!, 'ip', 'netns', 'exec', namespace, ...argv);
-  await inside('ip', 'address', 'add', '169.254.169.254/32', 'dev', 'lo');
-  const service = cloud.start(host!, 'ip', 'netns', 'exec', namespace, process.execPath, '--disable-warning=ExperimentalWarning', FAKE_METADATA, JSON.stringify({ '/openstack/latest/meta_data.json': JSON.stringify({ uuid: 'x', padding: 'y'.repeat(20_000) }) }), '169.254.169.254');
-  await until(10, 'the metadata service listens', () => service.text().includes('listening'));
-  return {
-    async stop() {
-      await service.stop();
-      await inside('ip', 'address', 'delete', '169.254.169.254/32', 'dev', 'lo');
-    },
-  };
-}

@@ -43,6 +43,8 @@ export const benchmark = defineBenchmark({
       await dataCentre.active(guest);
       const { ports: [port] } = await client.json('GET', `${API}/ports?device_id=${guest}`);
       const inside: Inside = (argv) => dataCentre.inInstance('compute2', guest, argv);
+      // ACTIVE is the port; the guest has yet to ask for its address.
+      await run(inside(['timeout', '30', 'sh', '-c', `until ip route get ${GATEWAY}; do sleep 0.05; done`]), { timeout: 40_000 });
       const outside: Inside = (argv) => onHost(dataCentre.state, 'outside', argv);
       // The kernel asks for a neighbour once a second; a probe that waits for that measures the kernel's patience.
       for (const [from, device] of [[inside, 'eth0'], [outside, 'phys']] as const) await run(from(['sh', '-c', `echo 10 > /proc/sys/net/ipv4/neigh/${device}/retrans_time_ms`]));

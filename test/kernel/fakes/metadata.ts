@@ -1,6 +1,6 @@
 /**
  * A small metadata service for tests of what instances do with one: serves a table of paths, can ask for session tokens,
- * and remembers what it was asked. As a program: `metadata.ts '{"/path": "text"}' ADDRESS…` serves port 80 until it is killed.
+ * and remembers what it was asked.
  */
 
 import { once } from 'node:events';
@@ -41,10 +41,4 @@ export class FakeMetadata {
       await new Promise((resolve) => server.close(resolve));
     }
   }
-}
-
-if (import.meta.main) {
-  const [tree = '{}', ...addresses] = process.argv.slice(2);
-  await new FakeMetadata(JSON.parse(tree)).listen(...addresses);
-  process.stdout.write('listening\n');
 }
