@@ -26,6 +26,7 @@ export const benchmark = defineBenchmark({
       const running = await dataCentre.createServer('bench-running', 'compute1', network.id, RUNNING);
       servers.push(running);
       await dataCentre.active(running);
+      await dataCentre.leased('compute1', running, RUNNING);
       await dataCentre.settled();
       const here: Inside = (argv) => dataCentre.inInstance('compute1', running, argv);
       // The kernel asks for a neighbour once a second; a probe that waits for that measures the kernel's patience.

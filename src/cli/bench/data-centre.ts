@@ -81,6 +81,12 @@ export class DataCentre {
     return onHost(this.state, host, ['nsenter', '-t', pid, '-n', '--', ...argv]);
   }
 
+  /** Resolves when the instance has `address`: ACTIVE is its port, and the guest asks for its lease after that. Rejects after 30 s. */
+  async leased(host: string, serverId: string, address: string): Promise<void> {
+    const ask = `until ip -o address show dev eth0 | grep -qw ${address}; do sleep 0.05; done`;
+    await run(this.inInstance(host, serverId, ['timeout', '30', 'sh', '-c', ask]), { timeout: 40_000 });
+  }
+
   /** Creates a server of the smallest flavor on `host`, with one NIC at `address`; resolves with its id. */
   async createServer(name: string, host: string, network: string, address: string): Promise<string> {
     const [flavor, image] = await (this.#smallest ??= Promise.all([this.#smallestFlavor(), this.#image()]));
