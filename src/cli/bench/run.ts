@@ -10,12 +10,13 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<{ benchmark: Benc
   token: () => import('./benchmark-token.ts'),
   network: () => import('./benchmark-network.ts'),
   port: () => import('./benchmark-port.ts'),
+  router: () => import('./benchmark-router.ts'),
   list: () => import('./benchmark-list.ts'),
   up: () => import('./benchmark-up.ts'),
   server: () => import('./benchmark-server.ts'),
-  router: () => import('./benchmark-router.ts'),
   dhcp: () => import('./benchmark-dhcp.ts'),
   flows: () => import('./benchmark-flows.ts'),
+  gateway: () => import('./benchmark-gateway.ts'),
 };
 
 /** Measures the figures of the named benchmarks. All that was made is gone when it resolves or rejects. */
