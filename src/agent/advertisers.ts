@@ -39,6 +39,11 @@ export class Advertisers {
     this.#daemons.distrust(namespace);
   }
 
+  /** Before namespaces are checked: the next call looks through /proc again, once for all. */
+  lookAgain(): void {
+    this.#daemons.lookAgain();
+  }
+
   /** The namespaces of which something is there, by a new look: for a sweep. */
   namespaces(): string[] {
     return this.#daemons.names();

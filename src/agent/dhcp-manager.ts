@@ -12,7 +12,7 @@ import type { Manager } from './manager.ts';
 import { DhcpNetwork, type Outcome } from './dhcp-network.ts';
 import type { Plugger } from './drivers/ovs/plugger.ts';
 import type { MetadataProxies } from './metadata-proxies.ts';
-import { OwnerQueue } from './owner-queue.ts';
+import { OwnerRounds, type Verdict } from './owner-rounds.ts';
 
 export interface DhcpManagerOptions {
   /** The agent's state folder (absolute); files of a network are in `dhcp/<network>` below it. */
@@ -34,22 +34,25 @@ export class DhcpManager implements Manager {
   readonly #proxies: MetadataProxies;
   readonly #onPlan: (networkId: string, lines: readonly string[]) => void;
   readonly #networks = new Map<string, DhcpNetwork>();
-  readonly #queue: OwnerQueue;
-  /** The last report of each item: its reason, or '' when it is served. */
-  readonly #reported = new Map<string, string>();
+  readonly #rounds: OwnerRounds;
   /** dnsmasq processes seen at the last look, by folder. */
   #pids: Map<string, number[]> | undefined;
-  #checkDue = false;
-  #sweepDue = false;
-  /** The apply under way: one after the other. */
-  #work: Promise<unknown> = Promise.resolve();
 
   constructor(options: DhcpManagerOptions) {
     this.#root = join(options.stateDir, 'dhcp');
     this.#plugger = options.plugger;
     this.#proxies = options.proxies;
     this.#onPlan = options.onPlan ?? (() => {});
-    this.#queue = new OwnerQueue(options);
+    this.#rounds = new OwnerRounds({
+      distrust: () => {
+        this.#pids = undefined;
+        this.#proxies.lookAgain();
+        for (const network of this.#networks.values()) network.distrust();
+        return this.#networks.keys();
+      },
+      realise: (networkId, keys) => this.#realise(networkId, keys),
+      sweep: () => this.#sweep(),
+    }, options);
   }
 
   /** Records what changed; nothing happens before `apply`. Items of other types are ignored. */
@@ -59,7 +62,7 @@ export class DhcpManager implements Manager {
       const network = this.#network(item.network_id);
       if (item.type === 'dhcp-server') network.server = item;
       else network.hosts.set(item.port_id, item);
-      this.#queue.mark(item.network_id, [keyOf(item)]);
+      this.#rounds.mark(item.network_id, keyOf(item));
     }
     for (const key of removals) {
       const [type, networkId, portId] = key.split('/');
@@ -67,51 +70,22 @@ export class DhcpManager implements Manager {
       const network = this.#network(networkId);
       if (type === 'dhcp-server') network.server = undefined;
       else network.hosts.delete(portId ?? '');
-      this.#queue.mark(networkId, [key]);
+      this.#rounds.mark(networkId, key);
     }
   }
 
-  /**
-   * Realises what changed since the last call, and what `inSync` and `check` asked for. Reports each changed item, and each other one
-   * whose outcome is new. Never throws: a network that fails is reported with its reason, alone, and tried again by the next change of
-   * it, after a while, and after the next `check`.
-   */
+  /** A network that fails is reported with its reason, alone, and tried again by the next change of it, after a while, and after the next `check`. */
   apply(): Promise<ItemReport[]> {
-    const result = this.#work.then(() => this.#applyNow());
-    this.#work = result.catch(() => {});
-    return result;
+    return this.#rounds.apply();
   }
 
   /** From the next `apply` on, DHCP servers on this host that no `update` has named are removed. */
   inSync(): void {
-    this.#sweepDue = true;
+    this.#rounds.inSync();
   }
 
-  /** The next `apply` believes nothing: it reads everything again and repairs what differs. */
   async check(): Promise<void> {
-    this.#checkDue = true;
-  }
-
-  async #applyNow(): Promise<ItemReport[]> {
-    if (this.#checkDue) {
-      this.#checkDue = false;
-      this.#pids = undefined;
-      for (const [networkId, network] of this.#networks) {
-        network.distrust();
-        this.#queue.mark(networkId);
-      }
-    }
-    const reports: ItemReport[] = [];
-    await this.#queue.drain(async (networkId, keys, fresh) => {
-      const { done, told } = await this.#realiseNetwork(networkId, keys, fresh);
-      reports.push(...told);
-      return done;
-    });
-    if (this.#sweepDue) {
-      this.#sweepDue = false;
-      await this.#sweep();
-    }
-    return reports;
+    this.#rounds.check();
   }
 
   async #sweep(): Promise<void> {
@@ -127,40 +101,38 @@ export class DhcpManager implements Manager {
     }
   }
 
-  async #realiseNetwork(networkId: string, keys: ReadonlySet<string>, fresh: ReadonlySet<string>): Promise<{ done: boolean; told: ItemReport[] }> {
+  async #realise(networkId: string, keys: ReadonlySet<string>): Promise<{ done: boolean; verdicts: Map<string, Verdict> }> {
     this.#seenPids();
     const network = this.#network(networkId);
     // What `update` brings from here on belongs to the next apply.
     const { server } = network;
     const hosts = new Map(network.hosts);
     try {
-      if (server) return { done: true, told: this.#report(networkId, { keys, fresh }, hosts, await network.realise(server, hosts, this.#pidsOf(networkId))) };
+      if (server) {
+        const outcome = await network.realise(server, hosts, this.#pidsOf(networkId));
+        return { done: outcome.done, verdicts: this.#verdicts(networkId, keys, hosts, outcome) };
+      }
       if (isPlainId(networkId)) await network.remove(this.#pidsOf(networkId));
       if (!network.server && network.hosts.size === 0) this.#networks.delete(networkId);
-      return { done: true, told: this.#report(networkId, { keys, fresh }, hosts, undefined) };
+      return { done: true, verdicts: this.#verdicts(networkId, keys, hosts, undefined) };
     } catch (error) {
-      return { done: false, told: this.#report(networkId, { keys, fresh }, hosts, (error as Error).message) };
+      return { done: false, verdicts: this.#verdicts(networkId, keys, hosts, (error as Error).message) };
     }
   }
 
   /** `outcome` is why nothing of the network is as it shall be, or what is served; undefined when there is no server any more. */
-  #report(networkId: string, { keys, fresh }: { keys: ReadonlySet<string>; fresh: ReadonlySet<string> }, hosts: ReadonlyMap<string, DhcpHostItem>, outcome: Outcome | string | undefined): ItemReport[] {
-    const serverKey = `dhcp-server/${networkId}`;
+  #verdicts(networkId: string, keys: ReadonlySet<string>, hosts: ReadonlyMap<string, DhcpHostItem>, outcome: Outcome | string | undefined): Map<string, Verdict> {
     const failure = typeof outcome === 'string' ? outcome : undefined;
     const detail = typeof outcome === 'object' ? outcome : undefined;
-    const reasons = new Map([...keys].map((key) => [key, failure ?? '']));
-    if (detail || failure !== undefined) reasons.set(serverKey, failure ?? detail?.server ?? '');
+    const verdicts = new Map<string, Verdict>();
+    const say = (key: string, reason: string, partly = false) => verdicts.set(key, { reason, partly, gone: !this.#isKnown(networkId, key) });
+    for (const key of keys) say(key, failure ?? '');
+    if (outcome !== undefined) say(`dhcp-server/${networkId}`, failure ?? detail?.server ?? '');
     for (const portId of hosts.keys()) {
       const reason = detail ? detail.hosts.get(portId) ?? '' : failure ?? 'this host runs no DHCP server for the network';
-      reasons.set(`dhcp-host/${networkId}/${portId}`, reason);
+      say(`dhcp-host/${networkId}/${portId}`, reason, detail?.partly.has(portId));
     }
-    return [...reasons].flatMap(([key, reason]): ItemReport[] => {
-      if (this.#queue.isMarked(networkId, key) || (!fresh.has(key) && this.#reported.get(key) === reason)) return [];
-      this.#reported.set(key, reason);
-      if (reason === '' && !this.#isKnown(networkId, key)) this.#reported.delete(key);
-      const partly = detail?.partly.has(key.slice(`dhcp-host/${networkId}/`.length)) ?? false;
-      return [reason === '' ? { key, ok: true } : { key, ok: false, reason, ...(partly ? { partly } : {}) }];
-    });
+    return verdicts;
   }
 
   #isKnown(networkId: string, key: string): boolean {

@@ -22,6 +22,8 @@ import type { MetadataProxies } from './metadata-proxies.ts';
 /** What of a network is served after `realise`: reasons of what is not. */
 export interface Outcome {
   readonly server: string | undefined;
+  /** False when another attempt may do better with the same items. */
+  readonly done: boolean;
   /** By port id. */
   readonly hosts: ReadonlyMap<string, string>;
   /** Port ids among `hosts` that are served all the same. */
@@ -86,7 +88,8 @@ export class DhcpNetwork {
       } finally {
         await proxy;
       }
-      return { server: [...desired.reasons, ...(await proxy)].join('; ') || undefined, hosts: desired.hostReasons, partly: desired.partly };
+      const lacking = await proxy;
+      return { server: [...desired.reasons, ...lacking].join('; ') || undefined, done: lacking.length === 0, hosts: desired.hostReasons, partly: desired.partly };
     } catch (error) {
       this.distrust();
       throw error;

@@ -4,7 +4,7 @@ import type { ItemReport } from '#protocol/messages.ts';
 import { readNamespaceNames } from '#agent/drivers/netns/parse.ts';
 import { routerOfNamespace } from '#agent/drivers/netns/owned.ts';
 import type { Manager } from './manager.ts';
-import { OwnerQueue } from './owner-queue.ts';
+import { OwnerRounds, type Verdict } from './owner-rounds.ts';
 import { type RouterHost, RouterNetwork } from './router-network.ts';
 
 export interface RouterManagerOptions extends RouterHost {
@@ -21,17 +21,20 @@ const TYPES: ReadonlySet<string> = new Set(['router', 'router-port', 'floating-i
 export class RouterManager implements Manager {
   readonly #options: RouterManagerOptions;
   readonly #routers = new Map<string, RouterNetwork>();
-  readonly #queue: OwnerQueue;
-  /** The last report of each item: its reason, or '' when it works. */
-  readonly #reported = new Map<string, string>();
-  #checkDue = false;
-  #sweepDue = false;
-  /** The apply under way: one after the other. */
-  #work: Promise<unknown> = Promise.resolve();
+  readonly #rounds: OwnerRounds;
 
   constructor(options: RouterManagerOptions) {
     this.#options = options;
-    this.#queue = new OwnerQueue(options);
+    this.#rounds = new OwnerRounds({
+      distrust: () => {
+        options.proxies.lookAgain();
+        options.advertisers.lookAgain();
+        for (const router of this.#routers.values()) router.distrust();
+        return this.#routers.keys();
+      },
+      realise: (routerId, keys) => this.#realise(routerId, keys),
+      sweep: () => this.#sweep(),
+    }, options);
   }
 
   update(upserts: readonly Item[], removals: readonly string[]): void {
@@ -43,7 +46,7 @@ export class RouterManager implements Manager {
         case 'port-forwarding': this.#router(item.router_id).forwardings.set(item.port_forwarding_id, item); break;
         default: continue;
       }
-      this.#queue.mark(item.router_id, [keyOf(item)]);
+      this.#rounds.mark(item.router_id, keyOf(item));
     }
     for (const key of removals) {
       const [type = '', routerId = '', id = ''] = key.split('/');
@@ -51,52 +54,35 @@ export class RouterManager implements Manager {
       const router = this.#router(routerId);
       if (type === 'router') router.router = undefined;
       else (type === 'router-port' ? router.ports : type === 'floating-ip' ? router.floatingIps : router.forwardings).delete(id);
-      this.#queue.mark(routerId, [key]);
+      this.#rounds.mark(routerId, key);
     }
   }
 
-  /** Realises what changed. Never throws: a router that fails is reported with its reason, alone, and tried again. */
+  /** A router that fails is reported with its reason, alone, and tried again. */
   apply(): Promise<ItemReport[]> {
-    const result = this.#work.then(() => this.#applyNow());
-    this.#work = result.catch(() => {});
-    return result;
+    return this.#rounds.apply();
   }
 
   inSync(): void {
-    this.#sweepDue = true;
+    this.#rounds.inSync();
   }
 
-  /** The next `apply` believes nothing: it reads everything again and repairs what differs. */
   async check(): Promise<void> {
-    this.#checkDue = true;
+    this.#rounds.check();
   }
 
-  async #applyNow(): Promise<ItemReport[]> {
-    if (this.#checkDue) {
-      this.#checkDue = false;
-      for (const [routerId, router] of this.#routers) {
-        router.distrust();
-        this.#queue.mark(routerId);
-      }
+  async #realise(routerId: string, keys: ReadonlySet<string>): Promise<{ done: boolean; verdicts: Map<string, Verdict> }> {
+    try {
+      const outcome = await this.#make(routerId);
+      // What only the router's own item is told is a program that did not start: it may the next time.
+      return { done: !outcome.has(`router/${routerId}`), verdicts: this.#verdicts(routerId, keys, outcome) };
+    } catch (error) {
+      return { done: false, verdicts: this.#verdicts(routerId, keys, (error as Error).message) };
     }
-    const reports: ItemReport[] = [];
-    await this.#queue.drain(async (routerId, keys, fresh) => {
-      try {
-        reports.push(...this.#report(routerId, { keys, fresh }, await this.#realise(routerId)));
-        return true;
-      } catch (error) {
-        reports.push(...this.#report(routerId, { keys, fresh }, (error as Error).message));
-        return false;
-      }
-    });
-    if (this.#sweepDue) {
-      this.#sweepDue = false;
-      await this.#sweep();
-    }
-    return reports;
   }
 
-  async #realise(routerId: string): Promise<ReadonlyMap<string, string>> {
+  /** Why items of the router are left out, by key. */
+  async #make(routerId: string): Promise<ReadonlyMap<string, string>> {
     const router = this.#router(routerId);
     if (router.router) return router.realise(router.router);
     await router.remove();
@@ -114,22 +100,16 @@ export class RouterManager implements Manager {
     }
   }
 
-  /** Each changed item, and each other one of the router whose outcome is new. `outcome` is why the router fails as such, or what of it is left out. */
-  #report(routerId: string, { keys, fresh }: { keys: ReadonlySet<string>; fresh: ReadonlySet<string> }, outcome: ReadonlyMap<string, string> | string): ItemReport[] {
-    const reasons = new Map([...keys].map((key) => [key, typeof outcome === 'string' ? outcome : '']));
-    const known = new Set<string>();
+  /** Of `keys`, and of every item of the router. `outcome` is why the router fails as such, or what of it is left out. */
+  #verdicts(routerId: string, keys: ReadonlySet<string>, outcome: ReadonlyMap<string, string> | string): Map<string, Verdict> {
+    const failure = typeof outcome === 'string' ? outcome : undefined;
+    const verdicts = new Map<string, Verdict>([...keys].map((key) => [key, { reason: failure ?? '', gone: true }]));
     for (const item of this.#routers.get(routerId)?.items() ?? []) {
-      known.add(keyOf(item));
-      reasons.set(keyOf(item), typeof outcome === 'string' ? outcome : outcome.get(keyOf(item)) ?? '');
-    }
-    return [...reasons].flatMap(([key, reason]): ItemReport[] => {
-      if (this.#queue.isMarked(routerId, key) || (!fresh.has(key) && this.#reported.get(key) === reason)) return [];
-      if (known.has(key) || reason !== '') this.#reported.set(key, reason);
-      else this.#reported.delete(key);
+      const key = keyOf(item);
       // Packets pass though a program of the namespace does not run.
-      const partly = typeof outcome !== 'string' && key.startsWith('router/');
-      return [reason === '' ? { key, ok: true } : { key, ok: false, reason, ...(partly ? { partly } : {}) }];
-    });
+      verdicts.set(key, typeof outcome === 'string' ? { reason: outcome } : { reason: outcome.get(key) ?? '', partly: item.type === 'router' });
+    }
+    return verdicts;
   }
 
   #router(routerId: string): RouterNetwork {

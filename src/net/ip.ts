@@ -79,13 +79,6 @@ export function ipBytes(ip: Ip): Uint8Array {
   return bytes;
 }
 
-/** The address that 4 or 16 bytes in network order stand for. */
-export function ipFromBytes(bytes: Uint8Array): Ip {
-  let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-  return { version: bytes.length === 4 ? 4 : 6, value };
-}
-
 /** IPv4 before IPv6, then by number. */
 export function compareIp(a: Ip, b: Ip): number {
   if (a.version !== b.version) return a.version - b.version;

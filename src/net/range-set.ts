@@ -57,8 +57,3 @@ export class RangeSet {
     return new RangeSet(rest);
   }
 }
-
-/** True when two ranges share an integer. */
-export function rangesOverlap(a: Range, b: Range): boolean {
-  return a.first <= b.last && b.first <= a.last;
-}

@@ -27,8 +27,8 @@ function registerTests(): void {
   const plugger = new BridgePlugger((portId) => BRIDGES[portId]!);
   const onPlan = (_id: string, lines: readonly string[]): void => void plans.push(...lines);
   // A socket that nobody listens on: the proxy runs all the same.
-  const manager = (): RouterManager => new RouterManager({
-    plugger, onPlan,
+  const manager = (more: { wake?: () => void; retryMs?: number } = {}): RouterManager => new RouterManager({
+    ...more, plugger, onPlan,
     proxies: new MetadataProxies({ root: `${folder}/metadata`, socket: '/run/patchbay-test.sock', onPlan }), advertisers: new Advertisers({ root: `${folder}/radvd`, intervals: { min: 3, max: 4 }, onPlan }),
   });
   let routing = manager();
@@ -161,6 +161,32 @@ function registerTests(): void {
     assert.deepEqual(plans, [`write ${folder}/radvd/${NAMESPACE}/config`, 'kill -HUP radvd']);
     await apply([INNER]);
     assert.doesNotMatch(await sh(`ps -o args -p "$(ip netns pids ${NAMESPACE} | tr '\\n' ',')" || true`), /radvd/);
+  });
+
+  test('law 4: a proxy that does not start costs metadata only, and is tried again by itself', async () => {
+    await apply([router({ metadata: false })]);
+    await sh(`mkdir -p ${folder}/metadata/${NAMESPACE}/config`);
+    const woken = Promise.withResolvers<void>();
+    routing = manager({ wake: woken.resolve, retryMs: 5 });
+    const reasons = await apply([router(), GATEWAY, INNER, OTHER]);
+    assert.deepEqual(Object.keys(reasons), [`router/${ROUTER}`]);
+    assert.match(reasons[`router/${ROUTER}`]!, /^metadata is not served: /);
+    assert.ok(await pings('vm1', '10.9.0.13'));
+    await sh(`rmdir ${folder}/metadata/${NAMESPACE}/config`);
+    await woken.promise;
+    assert.deepEqual((await routing.apply()).filter(({ key }) => key.startsWith('router/')), [{ key: `router/${ROUTER}`, ok: true }]);
+  });
+
+  test('programs whose pid files are lost are found by the next check: none is started a second time', async () => {
+    await apply([{ ...INNER, advertisements: [{ cidr: '2001:db8:1::/64', mode: 'slaac', dns_nameservers: [] }] } as typeof INNER]);
+    const programs = async () => (await sh(`for pid in $(ip netns pids ${NAMESPACE}); do echo $(ps -o comm=,lstart= -p $pid) $pid; done`)).trim().split('\n').sort();
+    const before = await programs();
+    assert.deepEqual([...new Set(before.map((line) => line.split(' ')[0]))], ['haproxy', 'radvd']);
+    await sh(`rm ${folder}/radvd/${NAMESPACE}/pid ${folder}/metadata/${NAMESPACE}/pid`);
+    await routing.check();
+    assert.deepEqual(await apply([]), {});
+    assert.deepEqual(await programs(), before);
+    await apply([INNER]);
   });
 
   test('N-L3-13: one address scope goes through without translation, two meet only outside', async (t) => {

@@ -21,7 +21,7 @@ export class Daemons {
   /** What is known to be true. Without an entry: read everything first. */
   readonly #mirror = new Map<string, { readonly desired: string; readonly pid: number }>();
   /** Processes seen at the last look through /proc, by folder. */
-  #seen: ReadonlyMap<string, readonly { readonly pid: number }[]> | undefined;
+  #seen: Map<string, readonly { readonly pid: number }[]> | undefined;
 
   constructor(options: DaemonsOptions) {
     this.#options = options;
@@ -54,12 +54,15 @@ export class Daemons {
     if (lines.length > 0) this.#options.onPlan(name, lines);
     const { pid } = lines.length === 0 ? found.process! : await applyDaemon(desired, plan, found);
     this.#mirror.set(name, { desired: text, pid });
+    // Its pid file may get lost: a second one beside it would answer half of all requests.
+    this.#processes().set(desired.folder, [{ pid }]);
   }
 
   /** Ends the program and removes its folder, whatever of them is there. */
   async remove(name: string): Promise<void> {
     this.#mirror.delete(name);
     const lines = await removeDaemon(this.#options.program, this.folder(name), this.#pidsOf(name));
+    this.#seen?.delete(this.folder(name));
     if (lines.length > 0) this.#options.onPlan(name, lines);
   }
 
@@ -73,7 +76,7 @@ export class Daemons {
     return (this.#processes().get(this.folder(name)) ?? []).map(({ pid }) => pid);
   }
 
-  #processes(): ReadonlyMap<string, readonly { readonly pid: number }[]> {
+  #processes(): Map<string, readonly { readonly pid: number }[]> {
     return (this.#seen ??= findProcesses(this.#options.program, this.#options.root));
   }
 }
