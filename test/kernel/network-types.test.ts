@@ -49,6 +49,20 @@ scenario('N-ML2-3: instances reach each other across hosts over every type of ne
     assert.equal((await cloud.exec('vm1', 'ip', '-6', 'route', 'show', 'default')).stdout, '', 'the outside advertises nothing');
   });
 
+  await t.test('a guest whose wire comes up only later gets its DHCPv6 address all the same', async () => {
+    const device = `eth${networks.indexOf(flat)}`;
+    const [port] = (await admin.get(`/network/v2.0/ports?device_id=${one.id}&network_id=${flat.id}`)).ports;
+    const wire = (state: string) => cloud.host('compute1', 'ip', 'link', 'set', `tap${port.id.slice(0, 11)}`, state);
+    await cloud.exec('vm1', 'sh', '-c', `/.patchbay/nic-down ${device}; ip link set ${device} down`);
+    await wire('down');
+    await cloud.exec('vm1', 'sh', '-c', `/.patchbay/nic-up ${device} > /dev/null 2>&1 < /dev/null &`);
+    await until(10, 'the client is there', async () => (await cloud.exec('vm1', 'sh', '-c', `ps | grep -q '[d]hclient.*${device}'`)).code === 0);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await wire('up');
+    await until(20, 'it has its address', async () => (await cloud.exec('vm1', 'ip', '-6', '-o', 'address', 'show', 'dev', device)).stdout.includes(` ${addressOf(one, 'flat', 6)}/64 `));
+    await cloud.ping('vm1', '2001:db8:16::1');
+  });
+
   await t.test('N-DH-12: two DHCP servers serve each network and give the same answers', async () => {
     for (const network of networks) {
       const servers = (await admin.get(`/network/v2.0/ports?network_id=${network.id}&device_owner=network:dhcp`)).ports;
