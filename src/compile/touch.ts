@@ -39,7 +39,7 @@ export function touch<T extends TableName>(world: World, table: T, before: Table
     case 'ports': return portChanged(world, before as Port | undefined, after as Port | undefined, touched);
     case 'networks': return networkChanged(world, (rows[0] as Network).id, touched);
     case 'subnets': return networkChanged(world, (rows[0] as Subnet).network_id, touched);
-    case 'security_groups': return groupChanged(world, (rows[0] as SecurityGroup).id, touched);
+    case 'security_groups': return groupChanged(world, before as SecurityGroup | undefined, after as SecurityGroup | undefined, touched);
     case 'security_group_rules': {
       for (const row of rows) ruleChanged(world, row as SecurityGroupRule, touched);
       return;
@@ -162,8 +162,14 @@ function ruleChanged(world: World, rule: SecurityGroupRule, touched: Touched): v
   }
 }
 
-function groupChanged(world: World, group: string, touched: Touched): void {
-  for (const host of world.groupUse.of(group)) for (const id of world.rulesOfGroup.of(group)) touched.item(host, `rule/${group}/${id}`);
+/** Of a group, hosts are told only whether its ports are stateful; its row changes with each rule of it. */
+function groupChanged(world: World, before: SecurityGroup | undefined, after: SecurityGroup | undefined, touched: Touched): void {
+  if (before?.stateful === after?.stateful) return;
+  const group = (before ?? after)!.id;
+  for (const id of world.portsOfGroup.of(group)) {
+    const host = boundHost(world.get('ports', id)!);
+    if (host) touched.item(host, `port/${id}`);
+  }
 }
 
 /** Networks and subnets change rarely and show in every port and lease of theirs. */

@@ -29,7 +29,7 @@ export function keyOf(item: Item): string {
     case 'forward': return `forward/${item.network_id}/${item.port_id}`;
     case 'port': return `port/${item.port_id}`;
     case 'rule': return `rule/${item.security_group_id}/${item.rule_id}`;
-    case 'member': return `member/${item.security_group_id}/${item.address}`;
+    case 'member': return `member/${item.set_id}/${item.address}`;
     case 'dhcp-server': return `dhcp-server/${item.network_id}`;
     case 'dhcp-host': return `dhcp-host/${item.network_id}/${item.port_id}`;
     case 'router': return `router/${item.router_id}`;

@@ -22,6 +22,8 @@ export interface PortItem {
   readonly allowed_address_pairs: readonly AddressPair[];
   /** Ids of its groups; their rules are items of their own. */
   readonly security_groups: readonly string[];
+  /** False when its groups are stateless: each packet is judged by itself, replies need rules of their own. */
+  readonly stateful: boolean;
 }
 
 /** A rule of a group that a port on this host has. */
@@ -37,17 +39,18 @@ export interface RuleItem {
   readonly port_range_min: number | null;
   readonly port_range_max: number | null;
   readonly remote_ip_prefix: string | null;
-  /** The address set that the other end must be in. */
+  /** The address set that the other end must be in: the members of a security group, or an address group. At most one of the two. */
   readonly remote_group_id: string | null;
+  readonly remote_address_group_id: string | null;
   /** The conjunction that joins this rule's ports with its remote set. */
   readonly conj_id: number;
-  readonly stateful: boolean;
 }
 
-/** One address of a group's members: one member more is one item more (DESIGN law 5). */
+/** One address of a set that rules refer to: one member more is one item more (DESIGN law 5). */
 export interface MemberItem {
   readonly type: 'member';
-  readonly security_group_id: string;
-  /** An address, or a prefix from an allowed address pair. */
+  /** The security group whose member has the address, or the address group that lists it. */
+  readonly set_id: string;
+  /** An address, or a prefix: of an allowed address pair or an address group. */
   readonly address: string;
 }

@@ -22,7 +22,7 @@ export function forward(network_id: string, port_id: string, remote_ip: string, 
 export function port(port_id: string, network_id: string, mac_address: string, ip_addresses: readonly string[], given: Partial<PortItem> = {}): PortItem {
   return {
     type: 'port', port_id, network_id, project_id: 'demo', device: `tap${port_id}`, device_owner: 'compute:nova', mac_address, ip_addresses,
-    admin_state_up: true, port_security_enabled: true, allowed_address_pairs: [], security_groups: [], ...given,
+    admin_state_up: true, port_security_enabled: true, allowed_address_pairs: [], security_groups: [], stateful: true, ...given,
   };
 }
 
@@ -46,11 +46,11 @@ export function rule(security_group_id: string, conj_id: number, given: RuleGive
   const { direction = 'ingress', ethertype = 'IPv4', protocol = null, range, prefix = null, group = null } = given;
   return {
     type: 'rule', rule_id: `r${conj_id}`, security_group_id, direction, ethertype, protocol,
-    port_range_min: range?.[0] ?? null, port_range_max: range?.[1] ?? null, remote_ip_prefix: prefix, remote_group_id: group, conj_id, stateful: true,
+    port_range_min: range?.[0] ?? null, port_range_max: range?.[1] ?? null, remote_ip_prefix: prefix, remote_group_id: group, remote_address_group_id: null, conj_id,
   };
 }
 
-export const member = (security_group_id: string, address: string): MemberItem => ({ type: 'member', security_group_id, address });
+export const member = (set_id: string, address: string): MemberItem => ({ type: 'member', set_id, address });
 
 /** Neutron's default group: everything out, in from its own members. */
 export function defaultGroup(id: string, firstConj: number): RuleItem[] {

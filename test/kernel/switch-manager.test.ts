@@ -28,7 +28,7 @@ const segment = (network_id: string, local_vlan: number, physical_network: strin
 });
 const port = (port_id: string, network_id: string, given: Partial<PortItem> = {}): PortItem => ({
   type: 'port', port_id, network_id, project_id: 'p', device: `tap${port_id}`, device_owner: 'compute:nova', mac_address: 'fa:16:3e:00:00:01', ip_addresses: ['10.0.0.3'], admin_state_up: true,
-  port_security_enabled: true, allowed_address_pairs: [], security_groups: [], ...given,
+  port_security_enabled: true, allowed_address_pairs: [], security_groups: [], stateful: true, ...given,
 });
 const plug = (portId: string): Promise<string> => ovs.tool('ovs-vsctl', 'add-port', 'br-int', `t-${portId}`, 'tag=4095', '--', 'set', 'Interface', `t-${portId}`, 'type=internal', `external_ids:iface-id=${portId}`);
 const tagOf = async (portId: string): Promise<number> => Number(await ovs.tool('ovs-vsctl', 'get', 'Port', `t-${portId}`, 'tag'));

@@ -88,8 +88,8 @@ export class HostView {
         if (item.remote_group_id) enter(this.#rulesOfRemote, item.remote_group_id, key, item, add);
         return;
       case 'member':
-        include(this.#groupsOfAddress, item.address, item.security_group_id, add);
-        include(this.#addressesOfGroup, item.security_group_id, item.address, add);
+        include(this.#groupsOfAddress, item.address, item.set_id, add);
+        include(this.#addressesOfGroup, item.set_id, item.address, add);
         return;
       case 'flood': return enter(this.#floodsOfNetwork, item.network_id, key, item, add);
       case 'forward': return enter(this.#forwardsOfNetwork, item.network_id, key, item, add);

@@ -18,7 +18,7 @@ export const member: Node<'member'> = {
     if (!world.addresses.has(groupId, address)) return undefined;
     for (const id of world.rulesOfRemoteGroup.of(groupId)) {
       const rule = world.get('security_group_rules', id);
-      if (rule && world.groupUse.has(rule.security_group_id, host)) return { type: 'member', security_group_id: groupId, address };
+      if (rule && world.groupUse.has(rule.security_group_id, host)) return { type: 'member', set_id: groupId, address };
     }
     return undefined;
   },

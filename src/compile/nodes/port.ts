@@ -26,6 +26,7 @@ export const port: Node<'port'> = {
       port_security_enabled: isFiltered(row),
       allowed_address_pairs: row.allowed_address_pairs.map((pair) => ({ mac_address: pair.mac_address ?? row.mac_address, ip_address: pair.ip_address! })),
       security_groups: [...filteringGroups(row)].sort(),
+      stateful: filteringGroups(row).every((group) => world.get('security_groups', group)?.stateful ?? true),
     };
   },
 };

@@ -21,8 +21,8 @@ export const rule: Node<'rule'> = {
       port_range_max: row.port_range_max === -1 ? null : row.port_range_max,
       remote_ip_prefix: row.normalized_cidr ?? row.remote_ip_prefix,
       remote_group_id: row.remote_group_id,
+      remote_address_group_id: row.remote_address_group_id,
       conj_id: row.conj_id,
-      stateful: world.get('security_groups', groupId)?.stateful ?? true,
     };
   },
 };
