@@ -1,0 +1,35 @@
+/** Who answers for an address on a network: what ARP and neighbour discovery would say. */
+import type { PortItem } from '#hoststate/port.ts';
+import { ipBytes, parseIp } from '#net/ip.ts';
+import type { HostIndex } from './host-index.ts';
+import { mayHave } from './identity.ts';
+import { multicastMac } from './packet.ts';
+import type { Walk } from './walk.ts';
+
+/** `mac` null is somebody outside. `down` is a port that has the address and does not answer. */
+export type Neighbour = { readonly mac: string | null } | { readonly down: PortItem } | 'nobody';
+
+/** The candidates for `address` on the network, seen from `index`: one, or several where guests share an address by allowed pairs. */
+export function neighbours(walk: Walk, index: HostIndex, networkId: string, address: string): Neighbour[] {
+  const ip = parseIp(address);
+  const group = ip && multicastMac(address, ipBytes(ip));
+  if (!ip || group) return [group ? { mac: group } : 'nobody'];
+  const sharing: Neighbour[] = [];
+  let down: PortItem | undefined;
+  for (const host of walk.hostsOfNetwork(networkId)) {
+    for (const port of host.ports(networkId)) {
+      if (port.ip_addresses.includes(address)) {
+        if (host.isWired(port)) return [{ mac: port.mac_address }];
+        down = port;
+      } else if (host.isWired(port) && port.allowed_address_pairs.length > 0 && mayHave(port, ip)) {
+        for (const pair of port.allowed_address_pairs) if (pair.ip_address === address || pair.ip_address.startsWith(`${address}/`)) sharing.push({ mac: pair.mac_address });
+      }
+      const leg = host.leg(port.port_id);
+      if (leg && host.isWired(port) && host.router(leg.router_id)?.floatingIps.some((floating) => leg.role === 'gateway' && floating.floating_ip_address === address)) return [{ mac: leg.mac_address }];
+    }
+  }
+  if (sharing.length > 0) return [...new Map(sharing.map((one) => [JSON.stringify(one), one])).values()];
+  if (down) return [{ down }];
+  const segment = index.segment(networkId);
+  return [segment?.physical_network ? { mac: null } : 'nobody'];
+}
