@@ -1,5 +1,6 @@
 /** Asks the controller on its operator's socket. */
 import type { Item } from '#hoststate/host-state.ts';
+import type { OperatorTrace } from '#control/trace/operator-trace.ts';
 import { statePath } from './datacentre/state-folder.ts';
 import type { ControlError, InstanceAnswer, Status, WaitAnswer } from './status.ts';
 
@@ -27,6 +28,11 @@ export async function askInstance(state: string, server: string): Promise<Instan
 /** What the controller has compiled for a host. */
 export async function askHostState(state: string, host: string): Promise<Item[]> {
   return ((await ask(state, `/hoststate?host=${encodeURIComponent(host)}`, 10_000, [200])) as { items: Item[] }).items;
+}
+
+/** Why a packet arrives, or does not; `question` as src/control/trace/operator-trace.ts reads it. */
+export async function askTrace(state: string, question: Readonly<Record<string, string>>): Promise<OperatorTrace> {
+  return (await ask(state, `/trace?${new URLSearchParams(question)}`, 10_000, [200])) as OperatorTrace;
 }
 
 /** True when the public API answers anything at all. */

@@ -9,6 +9,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   openrc: () => import('./commands/openrc.ts'),
   exec: () => import('./commands/exec.ts'),
   host: () => import('./commands/host.ts'),
+  trace: () => import('./commands/trace.ts'),
   wait: () => import('./commands/wait.ts'),
   logs: () => import('./commands/logs.ts'),
   bench: () => import('./commands/bench.ts'),

@@ -110,7 +110,7 @@ export class Controller {
     const images = imageService({ store, config, authenticator, publicEndpoint, log, stateDir: state });
     const services = [
       ...(config.keystone ? [] : [identity.service]),
-      networkService({ store, config, authenticator, publicEndpoint, rules }),
+      networkService({ store, config, authenticator, publicEndpoint, rules, cloud: () => hosts.compiled() }),
       computeService({ store, config, authenticator, publicEndpoint, log, network: neutronCommands(config), hosts: hostDirectory(store, config), hostCalls: hosts }),
       images,
     ];

@@ -11,8 +11,15 @@ export const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = {
   udp: 17, udplite: 136, vrrp: 112,
 };
 
+/** `icmp` in an IPv6 rule is ICMPv6, as in Neutron; `ip` and number 0 of IPv4 mean every protocol. */
+export function protocolNumber(name: string | null, ethertype: 'IPv4' | 'IPv6'): number | null {
+  if (name === null || name === 'ip') return null;
+  const number = PROTOCOL_NUMBERS[name] ?? Number(name);
+  return ethertype === 'IPv6' && number === 1 ? 58 : number;
+}
+
 /** A protocol by name (any case) or number 0..255, kept lower-case as text. */
-const protocol: Kind<string> = {
+export const protocol: Kind<string> = {
   ...text(40),
   convert(value) {
     const name = String(value).toLowerCase();

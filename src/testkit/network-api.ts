@@ -2,6 +2,7 @@
 import type { Context } from '#control/http/context.ts';
 import { createFrame } from '#control/http/frame.ts';
 import { jsonLog } from '#control/http/log.ts';
+import type { CompiledCloud } from '#control/trace/trace-routes.ts';
 import type { Rule } from '#control/network/rule.ts';
 import { networkService } from '#control/network/service.ts';
 import type { Config } from '#model/config.ts';
@@ -32,11 +33,11 @@ export interface NetworkApi {
   close(): Promise<void>;
 }
 
-export function networkApi(store: Store, config: Config, rules: readonly Rule[]): NetworkApi {
+export function networkApi(store: Store, config: Config, rules: readonly Rule[], cloud?: CompiledCloud): NetworkApi {
   const log: string[] = [];
   const app = createFrame({
     services: [networkService({
-      store, config, rules, publicEndpoint: 'http://cloud.test:8770',
+      store, config, rules, publicEndpoint: 'http://cloud.test:8770', ...(cloud && { cloud }),
       authenticator: { authenticate: async (token) => (Object.hasOwn(PEOPLE, token) ? person(token) : undefined) },
     })],
     log: jsonLog('test', (line) => void log.push(line)),

@@ -20,6 +20,7 @@ export function arrive(walk: Walk, index: HostIndex, port: PortItem, packet: Pac
   const to: DeliverStep['to'] = leg ? 'router' : !server ? 'instance' : server.metadata && METADATA_ADDRESSES.has(packet.destination_ip) ? 'metadata' : 'dhcp';
   const ip = parseIp(packet.destination_ip);
   const foreign = addressed && to === 'instance' && !isMulticast(packet) && ip && !mayHave(port, ip) ? `; ${packet.destination_ip} is not its address: the guest has to send it on` : '';
-  const text = `${addressed ? 'delivered to' : 'a copy reaches'} ${nameText(object)} on ${index.host}${foreign}`;
+  const what = to === 'metadata' ? `the metadata proxy behind ${nameText(object)}` : nameText(object);
+  const text = `${addressed ? 'delivered to' : 'a copy reaches'} ${what}${foreign}`;
   return [{ type: 'deliver', host: index.host, object, port_id: port.port_id, to, addressed, packet, text }];
 }

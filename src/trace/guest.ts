@@ -21,7 +21,7 @@ export function fromGuest(walk: Walk, index: HostIndex, port: PortItem, packet: 
     if (neighbour === 'nobody') return drop(index.host, network, 'no-neighbour', `nobody on ${nameText(network)} answers for ${hop.address}${hop.address === packet.destination_ip ? '' : ', the way to ' + packet.destination_ip}`, hop.address === packet.destination_ip ? [] : [`openstack router add subnet ROUTER SUBNET (a router that has ${hop.address})`]);
     if ('down' in neighbour) return drop(index.host, walk.named('port', neighbour.down.port_id), 'down', `${nameText(walk.named('port', neighbour.down.port_id))}, which has ${hop.address}, is down`, [`openstack port set --enable ${neighbour.down.port_id}`]);
     const frame = { ...packet, destination_mac: neighbour.mac };
-    const step: PortStep = { type: 'port', host: index.host, object, packet: frame, text: `${nameText(object)} on ${index.host} sends it ${hop.address === packet.destination_ip ? 'to its neighbour' : `to ${hop.address}`} (${frame.destination_mac ?? 'outside'})` };
+    const step: PortStep = { type: 'port', host: index.host, object, packet: frame, text: `${nameText(object)} sends it ${hop.address === packet.destination_ip ? 'to its neighbour' : `by ${hop.address}`}` };
     return [step, ...fromPort(walk, index, port, frame)];
   });
   return paths.length === 1 ? paths[0]! : [{ type: 'fork', host: index.host, object: network, text: `${hop.address} is an allowed address of several ports: whoever has it answers`, branches: paths }];

@@ -23,7 +23,7 @@ interface Route {
 export function throughRouter(walk: Walk, index: HostIndex, leg: RouterPortItem, packet: Packet): Path {
   const object = walk.named('router', leg.router_id);
   const traced = index.router(leg.router_id);
-  if (!traced) return drop(index.host, object, 'down', `${nameText(object)} is not on ${index.host}`);
+  if (!traced) return drop(index.host, object, 'down', `${nameText(object)} is switched off or has no host`);
   if (walk.hops-- <= 0) return drop(index.host, object, 'loop', `the packet goes round in circles: its TTL is used up at ${nameText(object)}`);
   const known = walk.connection?.routers.get(leg.router_id);
   if (known && answers(packet, known.after)) {

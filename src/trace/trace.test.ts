@@ -29,21 +29,21 @@ const tcp = (from: string, destination_ip: string, destination_port: number, mor
 
 test('across hosts: the rule that admits it, the tunnel, and the answer that needs no rule', () => {
   assert.equal(printTrace(trace(twoHosts(ssh), tcp('a', '10.0.0.4', 22))), `
-h1          port      port a on h1 sends it to its neighbour (fa:16:3e:00:00:02): tcp 10.0.0.3:40000 -> 10.0.0.4:22
+h1          port      port a sends it to its neighbour: tcp 10.0.0.3:40000 -> 10.0.0.4:22
 h1          filter    egress rule r1 of security group web (g) admits it: egress any protocol to anywhere
 h1          tunnel    vxlan tunnel 7 from h1 to h2 (192.0.2.2)
 h2          switch    br-int of h2 sends it to port b
 h2          filter    ingress rule r2 of security group web (g) admits it: ingress tcp/22 from 10.0.0.0/24
-h2          deliver   delivered to port b on h2: tcp 10.0.0.3:40000 -> 10.0.0.4:22
+h2          deliver   delivered to port b: tcp 10.0.0.3:40000 -> 10.0.0.4:22
 verdict: deliver
 
 answer:
-h2          port      port b on h2 sends it to its neighbour (fa:16:3e:00:00:01): tcp 10.0.0.4:22 -> 10.0.0.3:40000
+h2          port      port b sends it to its neighbour: tcp 10.0.0.4:22 -> 10.0.0.3:40000
 h2          conntrack port b knows the connection: its answers pass
 h2          tunnel    vxlan tunnel 7 from h2 to h1 (192.0.2.1)
 h1          switch    br-int of h1 sends it to port a
 h1          conntrack port a knows the connection: its answers pass
-h1          deliver   delivered to port a on h1: tcp 10.0.0.4:22 -> 10.0.0.3:40000
+h1          deliver   delivered to port a: tcp 10.0.0.4:22 -> 10.0.0.3:40000
 verdict: deliver`.trim());
 });
 

@@ -21,8 +21,8 @@ export interface Trace {
   /** Who gets the packet: those it was sent to, and copies. */
   readonly deliveries: readonly DeliverStep[];
   readonly drops: readonly DropStep[];
-  /** The way of the answer, when the packet arrives. */
-  readonly reply: Omit<Trace, 'reply'> | null;
+  /** The way of the answer, when the packet arrives; an answer has none. */
+  readonly reply: Trace | null;
 }
 
 const EPHEMERAL = 40000;
@@ -35,10 +35,10 @@ export function trace(topology: Topology, probe: Probe): Trace {
   return { ...there, reply: arrived ? result(answer(walk, arrived, wayTo(there.path, arrived))) : null };
 }
 
-function result(path: Path): Omit<Trace, 'reply'> {
+function result(path: Path): Trace {
   const ends = [...endsOf(path)];
   const deliveries = ends.filter((end) => end.type === 'deliver');
-  return { verdict: deliveries.some((end) => end.addressed) ? 'deliver' : 'drop', path, deliveries, drops: ends.filter((end) => end.type === 'drop') };
+  return { verdict: deliveries.some((end) => end.addressed) ? 'deliver' : 'drop', path, deliveries, drops: ends.filter((end) => end.type === 'drop'), reply: null };
 }
 
 function start(walk: Walk, from: Origin, probe: Probe): Path {

@@ -1,5 +1,5 @@
 /** The rules of the groups that filter ports on the host. */
-import { PROTOCOL_NUMBERS } from '#model/security-groups.ts';
+import { protocolNumber } from '#model/security-groups.ts';
 import type { Node } from '../node.ts';
 
 export const rule: Node<'rule'> = {
@@ -26,10 +26,3 @@ export const rule: Node<'rule'> = {
     };
   },
 };
-
-/** `icmp` in an IPv6 rule is ICMPv6, as in Neutron; `ip` and number 0 of IPv4 mean every protocol. */
-function protocolNumber(name: string | null, ethertype: 'IPv4' | 'IPv6'): number | null {
-  if (name === null || name === 'ip') return null;
-  const number = PROTOCOL_NUMBERS[name] ?? Number(name);
-  return ethertype === 'IPv6' && number === 1 ? 58 : number;
-}

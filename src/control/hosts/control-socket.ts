@@ -1,9 +1,10 @@
-/** The operator's own door: a unix socket that only root may open. Answers `patchbay status`, `wait` and `exec`. */
+/** The operator's own door: a unix socket that only root may open. Answers `patchbay status`, `wait`, `exec` and `trace`. */
 import { chmodSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { server as serverResource } from '#model/compute.ts';
 import type { Store } from '#store/store.ts';
 import { Table } from '#store/table.ts';
+import { operatorTrace } from '../trace/operator-trace.ts';
 import type { Hosts } from './hosts.ts';
 
 // An import makes Node read every export, and that loads its fetch client: 55 ms.
@@ -16,7 +17,7 @@ interface Answer {
   readonly body: unknown;
 }
 
-/** `GET /status`, `GET /wait?timeout=S`, `GET /instance?server=NAME_OR_ID`, `GET /hoststate?host=NAME` (the compiled state), as src/cli/status.ts describes them. */
+/** `GET /status`, `GET /wait?timeout=S`, `GET /instance?server=NAME_OR_ID`, `GET /hoststate?host=NAME` (the compiled state), `GET /trace?from=…&to=…`, as src/cli/status.ts describes them. */
 export async function listenForOperator(path: string, hosts: Hosts, store: Store): Promise<Server> {
   const answer = async (url: URL): Promise<Answer> => {
     switch (url.pathname) {
@@ -27,6 +28,7 @@ export async function listenForOperator(path: string, hosts: Hosts, store: Store
         return { status: result.waiting.length === 0 ? 200 : 504, body: result };
       }
       case '/hoststate': return { status: 200, body: { items: [...hosts.compiler.stateOf(url.searchParams.get('host') ?? '').values()] } };
+      case '/trace': return operatorTrace(() => hosts.compiled(), url.searchParams).then((body) => ({ status: 200, body }), (error: Error) => ({ status: 400, body: { error: error.message } }));
       case '/instance': return findInstance(store, url.searchParams.get('server') ?? '');
       default: return { status: 404, body: { error: `there is no ${url.pathname}` } };
     }

@@ -340,6 +340,12 @@ export class Hosts {
     this.compiler.apply([...gone, ...rows]);
   }
 
+  /** The compiled cloud, once it holds all that is committed now. */
+  async compiled(): Promise<Compiler> {
+    await this.#caughtUp();
+    return this.compiler;
+  }
+
   async #caughtUp(): Promise<void> {
     const { seq } = await this.#options.store.feed.head();
     while (this.#mark.seq < seq) {

@@ -11,6 +11,7 @@ import { floatingIpPoolRoutes } from './floatingip-pools.ts';
 import { quotaRoutes } from './quota-routes.ts';
 import type { Rule } from './rule.ts';
 import { subnetPoolRoutes } from './subnet-pool-routes.ts';
+import { type CompiledCloud, traceRoutes } from '../trace/trace-routes.ts';
 import { tagRoutes } from './tags.ts';
 import { discoveryRoutes, versionRoute } from './versions.ts';
 
@@ -22,11 +23,13 @@ export interface NetworkServiceOptions {
   readonly publicEndpoint: string;
   /** All resources of the API; `networks` and `agents` must be among them. */
   readonly rules: readonly Rule[];
+  /** What traces are made from; without it there are none. */
+  readonly cloud?: CompiledCloud;
 }
 
 const PREFIX = '/network';
 
-export function networkService({ store, config, authenticator, publicEndpoint, rules }: NetworkServiceOptions): Service {
+export function networkService({ store, config, authenticator, publicEndpoint, rules, cloud }: NetworkServiceOptions): Service {
   const url = `${publicEndpoint.replace(/\/$/, '')}${PREFIX}`;
   return {
     prefix: PREFIX,
@@ -47,6 +50,7 @@ export function networkService({ store, config, authenticator, publicEndpoint, r
         }
         agentRoutes(scope, { store, config, agents: byName('agents')!, networks: byName('networks')!, routers: byName('routers') });
         quotaRoutes(scope, store, config);
+        if (cloud) traceRoutes(scope, store.reader, cloud);
         if (config.service_plugins.includes('router')) floatingIpPoolRoutes(scope, store);
       });
     },
