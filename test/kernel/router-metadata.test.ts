@@ -57,6 +57,8 @@ scenario('N-MD-4, N-MD-5, N-MD-11: behind routers two projects with the same add
     const [red] = both as [typeof both[0]];
     const [leg] = (await red.api.get(`/network/v2.0/ports?device_id=${red.router.id}`)).ports;
     await red.api.request('PUT', `/network/v2.0/routers/${red.router.id}/remove_router_interface`, { port_id: leg.id });
+    // A guest keeps for the length of its lease what the server told it: it must not ask before the server knows.
+    await cloud.settle();
     await red.api.request('POST', `/compute/v2.1/servers/${red.id}/action`, { reboot: { type: 'HARD' } });
     await until(30, 'metadata by the DHCP server', async () => (await cloud.exec('red-vm', 'sh', '-c', `ip route get 169.254.169.254 | grep -q 'via 10.0.0.2 ' && curl -sf ${MD}/openstack/latest/meta_data.json`)).stdout.includes(red.id));
   });
