@@ -3,6 +3,12 @@ import type { ApiClient } from './api-client.ts';
 
 export const API = '/network/v2.0';
 
+/** Takes the quotas of a project out of the way. */
+export async function liftQuotas(client: ApiClient, projectId: string): Promise<void> {
+  const quota = Object.fromEntries(['network', 'subnet', 'port', 'security_group', 'security_group_rule'].map((name) => [name, -1]));
+  await client.call('PUT', `${API}/quotas/${projectId}`, { quota });
+}
+
 export interface BenchNetwork {
   readonly id: string;
   readonly subnetId: string;
@@ -27,10 +33,10 @@ export async function createPort(client: ApiClient, attributes: Readonly<Record<
 }
 
 /** Creates so many ports, 100 in a request. */
-export async function createPorts(client: ApiClient, network: BenchNetwork, count: number): Promise<string[]> {
+export async function createPorts(client: ApiClient, network: BenchNetwork, count: number, attributes: Readonly<Record<string, unknown>> = {}): Promise<string[]> {
   const ids: string[] = [];
   while (ids.length < count) {
-    const ports = Array.from({ length: Math.min(100, count - ids.length) }, (_, index) => ({ network_id: network.id, name: `bench-${ids.length + index}` }));
+    const ports = Array.from({ length: Math.min(100, count - ids.length) }, (_, index) => ({ ...attributes, network_id: network.id, name: `bench-${ids.length + index}` }));
     const answer = await client.json('POST', `${API}/ports`, { ports });
     ids.push(...answer.ports.map((port: { id: string }) => port.id));
   }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { statePath } from '../datacentre/state-folder.ts';
 import { ENTRY, nodeArgv } from '../services.ts';
+import { liftQuotas } from './api-objects.ts';
 import { ApiClient, type Credentials } from './api-client.ts';
 
 export class BareController {
@@ -49,8 +50,7 @@ export class BareController {
   async client(): Promise<ApiClient> {
     const client = new ApiClient(this.endpoint);
     const { project } = await client.authenticate(this.credentials);
-    const quota = Object.fromEntries(['network', 'subnet', 'port', 'security_group', 'security_group_rule'].map((name) => [name, -1]));
-    await client.call('PUT', `/network/v2.0/quotas/${project.id}`, { quota });
+    await liftQuotas(client, project.id);
     return client;
   }
 

@@ -9,6 +9,7 @@ import { hostInit, onHost } from '../datacentre/host.ts';
 import { run } from '../datacentre/run.ts';
 import { runningProcess, statePath } from '../datacentre/state-folder.ts';
 import { ApiClient } from './api-client.ts';
+import { liftQuotas } from './api-objects.ts';
 import { freePort, readCredentials, residentMemory } from './bare-controller.ts';
 
 const PATCHBAY = fileURLToPath(new URL('../../../patchbay', import.meta.url));
@@ -42,7 +43,8 @@ export class DataCentre {
       upTimes.push((performance.now() - start) / 1000);
     }
     const client = new ApiClient(`http://127.0.0.1:${port}`);
-    await client.authenticate(readCredentials(state)!);
+    const { project } = await client.authenticate(readCredentials(state)!);
+    await liftQuotas(client, project.id);
     return new DataCentre(state, upTimes, client, purge);
   }
 

@@ -16,6 +16,7 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<{ benchmark: Benc
   server: () => import('./benchmark-server.ts'),
   dhcp: () => import('./benchmark-dhcp.ts'),
   flows: () => import('./benchmark-flows.ts'),
+  security: () => import('./benchmark-security.ts'),
   gateway: () => import('./benchmark-gateway.ts'),
 };
 
