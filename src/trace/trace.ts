@@ -32,7 +32,7 @@ export function trace(topology: Topology, probe: Probe): Trace {
   const walk = new Walk(topology);
   const there = result(start(walk, probe.from, probe));
   const arrived = there.deliveries.find((end) => end.addressed);
-  return { ...there, reply: arrived ? result(answer(walk, arrived, wayTo(there.path, arrived))) : null };
+  return { ...there, reply: arrived && there.path[0] !== arrived ? result(answer(walk, arrived, wayTo(there.path, arrived))) : null };
 }
 
 function result(path: Path): Trace {
@@ -49,6 +49,7 @@ function start(walk: Walk, from: Origin, probe: Probe): Path {
   const port = index?.port(from.port_id);
   const object = walk.named('port', from.port_id);
   if (!index || !port) return drop(null, object, 'unbound', `${nameText(object)} is not bound to a host: no instance uses it, or its binding failed`);
+  if (port.ip_addresses.includes(probe.destination_ip)) return [{ type: 'deliver', host: index.host, object, port_id: port.port_id, to: 'instance', addressed: true, packet: packetOf(probe, port.mac_address, probe.destination_ip), text: `${probe.destination_ip} is its own address: the packet never leaves the guest` }];
   const source = probe.spoofed?.source_ip ?? sourceAddress(walk, port, destination);
   if (source === undefined) return drop(index.host, object, 'no-route', `${nameText(object)} has no IPv${destination.version} address`);
   return fromGuest(walk, index, port, packetOf(probe, probe.spoofed?.source_mac ?? port.mac_address, source));
