@@ -39,7 +39,7 @@ const SHOWS: readonly (readonly [begin: string, ...wanted: RegExp[]])[] = [
   ['./patchbay host outside -- ssh', /^vm1$/m],
   ['./patchbay host outside -- openstack server ssh', /^vm1$/m],
   ['./patchbay trace --from outside --to 172.16.0.4 --proto tcp --dport 80 ||', /no ingress rule of security group default .* admits tcp\/80 from 172\.16\.0\.1/, /to change that: openstack security group rule create --ingress --protocol tcp --dst-port 80/, /dropped/],
-  ['./patchbay trace', /rule .* admits it: ingress tcp\/80 from anywhere/, /delivered to port vm1/, /verdict: deliver/],
+  ['./patchbay trace', /rule .* admits it: ingress tcp\/80 from 0\.0\.0\.0\/0/, /delivered to port vm1/, /verdict: deliver/],
   ['./patchbay host outside -- curl', /^vm1$/m],
   ['./patchbay status', /compute1 +alive .* 0$/m, /compute2 +alive .* 0$/m],
   ['openstack network agent list', /Open vSwitch agent \| compute2/, /DHCP agent +\| compute1/],
