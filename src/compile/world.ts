@@ -62,7 +62,7 @@ export interface Tables {
 export type TableName = keyof Tables;
 
 /** The options that show in items. */
-export type Settings = Pick<Config, 'l2_population' | 'dns_domain' | 'dnsmasq_dns_servers' | 'dnsmasq_local_resolv' | 'dhcp_lease_duration' | 'enable_isolated_metadata' | 'force_metadata' | 'enable_metadata_proxy'>;
+export type Settings = Pick<Config, 'l2_population' | 'dns_domain' | 'dnsmasq_dns_servers' | 'dnsmasq_local_resolv' | 'dhcp_lease_duration' | 'enable_isolated_metadata' | 'force_metadata' | 'enable_metadata_proxy' | 'connections_of_removed_rules'>;
 
 /** Network types whose ports on other hosts are reached through a tunnel. */
 export const TUNNEL_TYPES: ReadonlySet<string> = new Set(['vxlan', 'gre', 'geneve']);

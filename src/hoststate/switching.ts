@@ -10,6 +10,8 @@ export interface SegmentItem {
   readonly physical_network: string | null;
   readonly segmentation_id: number | null;
   readonly mtu: number;
+  /** Connections that were admitted by a rule that is gone: `cut` unless another rule admits them, as Neutron does; or `keep` them all (decision X-6). */
+  readonly connections_of_removed_rules: 'cut' | 'keep';
 }
 
 /** A peer whose tunnel endpoint this host sends to. */

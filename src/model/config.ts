@@ -76,6 +76,8 @@ export const OPTIONS = {
   /** Seconds between router advertisements that nobody asked for. */
   min_rtr_adv_interval: option(integer(3, 1350), 30),
   max_rtr_adv_interval: option(integer(4, 1800), 100),
+  /** What becomes of connections when the security group rule goes that admitted them, and no other one does. */
+  connections_of_removed_rules: option(enumeration('cut', 'keep'), 'cut'),
   max_dns_nameservers: option(integer(), 5),
   max_subnet_host_routes: option(integer(), 20),
   max_allowed_address_pair: option(integer(), 10),

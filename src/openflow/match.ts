@@ -10,7 +10,8 @@ const REGISTERS = [
 
 /** Every field of a match, in the order in which `dump-flows` prints them. */
 export const MATCH_FIELDS = [
-  'pkt_mark', 'conj_id', 'ct_state', 'ct_zone', 'ct_mark', 'ct_label', 'dl_type', 'nw_proto', ...REGISTERS,
+  'pkt_mark', 'conj_id', 'ct_state', 'ct_zone', 'ct_mark', 'ct_label',
+  'ct_nw_src', 'ct_nw_dst', 'ct_ipv6_src', 'ct_ipv6_dst', 'ct_nw_proto', 'ct_tp_src', 'ct_tp_dst', 'dl_type', 'nw_proto', ...REGISTERS,
   'tun_id', 'tun_src', 'tun_dst', 'tun_ipv6_src', 'tun_ipv6_dst', 'metadata', 'in_port', 'vlan_tci', 'dl_src', 'dl_dst',
   'ipv6_src', 'ipv6_dst', 'ipv6_label', 'arp_spa', 'arp_tpa', 'nw_src', 'nw_dst', 'arp_op', 'arp_sha', 'arp_tha',
   'nw_tos', 'nw_ecn', 'nw_ttl', 'nw_frag', 'icmp_type', 'icmp_code', 'nd_target', 'nd_sll', 'nd_tll',
@@ -183,6 +184,23 @@ function checkPrerequisites(match: Match): void {
   need(['nd_target'], isIcmp6 && (icmpType === 135n || icmpType === 136n), 'icmp_type=135 or 136');
   need(['nd_sll'], isIcmp6 && icmpType === 135n, 'icmp_type=135');
   need(['nd_tll'], isIcmp6 && icmpType === 136n, 'icmp_type=136');
+  // The connection's first packet is known of what belongs to one. Open vSwitch forgets ports without a protocol.
+  const valid = impliesConnection(match.ct_state);
+  need(['ct_nw_src', 'ct_nw_dst'], valid && type === ETH.IP, 'ip, and ct_state=-inv+trk');
+  need(['ct_ipv6_src', 'ct_ipv6_dst'], valid && type === ETH.IPV6, 'ipv6, and ct_state=-inv+trk');
+  need(['ct_nw_proto'], valid && isIp, 'ip or ipv6, and ct_state=-inv+trk');
+  need(['ct_tp_src', 'ct_tp_dst'], valid && match.ct_nw_proto !== undefined, 'ct_nw_proto, and ct_state=-inv+trk');
+}
+
+/** Bits of ct_state that only packets of a connection have, new ones included; and `-inv+trk`, which says so too (lib/flow.h: is_ct_valid). */
+const OF_CONNECTION = 0x0fn;
+const INVALID = 0x10n;
+const TRACKED = 0x20n;
+
+function impliesConnection(state: FieldMatch | undefined): boolean {
+  if (!state) return false;
+  const mask = state.mask ?? OF_CONNECTION | INVALID | TRACKED;
+  return (state.value & OF_CONNECTION) !== 0n || ((state.value & TRACKED) !== 0n && (mask & INVALID) !== 0n && (state.value & INVALID) === 0n);
 }
 
 /** The canonical text, without priority: fields in `dump-flows`' order, joined by commas; empty when all packets match. */

@@ -11,6 +11,8 @@ export const CT = { NEW: 1n, EST: 2n, REL: 4n, RPL: 8n, INV: 16n, TRK: 32n } as 
 interface Connection {
   readonly tuple: string;
   readonly zone: bigint;
+  /** Its first packet, in the fields ct_nw_src to ct_tp_dst. */
+  readonly first: Packet;
   mark: bigint;
   /** A packet came back; or it is TCP that was under way when the tracker saw it first. */
   replied: boolean;
@@ -19,6 +21,8 @@ interface Connection {
 export interface Verdict {
   readonly state: bigint;
   readonly mark: bigint;
+  /** ct_nw_src to ct_tp_dst: the connection's first packet, which is the packet itself while it is new; nothing of an invalid one. */
+  readonly first: Packet;
 }
 
 export class FakeConntrack {
@@ -28,13 +32,13 @@ export class FakeConntrack {
   /** The state in which the packet goes on, and the connection's mark. */
   track(zone: bigint, packet: Packet): Verdict {
     const ends = endsOf(packet);
-    if (!ends) return { state: CT.TRK | CT.INV, mark: 0n };
+    if (!ends) return { state: CT.TRK | CT.INV, mark: 0n, first: {} };
     const connection = this.#connections.get(`${zone} ${ends.tuple}`);
-    if (!connection) return { state: CT.TRK | (ends.opens ? CT.NEW : CT.INV), mark: 0n };
+    if (!connection) return { state: CT.TRK | (ends.opens ? CT.NEW : CT.INV), mark: 0n, first: ends.opens ? firstOf(packet) : {} };
     const reply = connection.tuple !== ends.tuple;
     if (reply) connection.replied = true;
     const state = CT.TRK | (connection.replied ? CT.EST : CT.NEW) | (reply ? CT.RPL : 0n);
-    return { state, mark: connection.mark };
+    return { state, mark: connection.mark, first: connection.first };
   }
 
   /** `ct(commit)`: remembers the connection of a packet that may open one; `change` writes its mark. */
@@ -44,7 +48,7 @@ export class FakeConntrack {
     let connection = this.#connections.get(`${zone} ${ends.tuple}`);
     if (!connection) {
       if (!ends.opens) return;
-      connection = { tuple: ends.tuple, zone, mark: 0n, replied: ends.midway };
+      connection = { tuple: ends.tuple, zone, first: firstOf(packet), mark: 0n, replied: ends.midway };
       for (const tuple of [ends.tuple, ends.reverse]) this.#connections.set(`${zone} ${tuple}`, connection);
     }
     connection.mark = change(connection.mark);
@@ -58,6 +62,19 @@ export class FakeConntrack {
   get size(): number {
     return new Set(this.#connections.values()).size;
   }
+}
+
+/** For ICMP type and code stand for the ports. */
+function firstOf(packet: Packet): Packet {
+  const [src, dst] = packet['dl_type'] === ETH.IPV6 ? ['ipv6_src', 'ipv6_dst'] : ['nw_src', 'nw_dst'];
+  const proto = packet['nw_proto'] ?? 0n;
+  const icmp = proto === (packet['dl_type'] === ETH.IPV6 ? IPPROTO.ICMPV6 : IPPROTO.ICMP);
+  const [low, high] = icmp ? ['icmp_type', 'icmp_code'] : ['tp_src', 'tp_dst'];
+  const ported = icmp || proto === IPPROTO.TCP || proto === IPPROTO.UDP || proto === IPPROTO.SCTP;
+  return {
+    [`ct_${src}`]: packet[src!] ?? 0n, [`ct_${dst}`]: packet[dst!] ?? 0n, ct_nw_proto: proto,
+    ...(ported && { ct_tp_src: packet[low!] ?? 0n, ct_tp_dst: packet[high!] ?? 0n }),
+  };
 }
 
 /** ICMP requests and their answers (lib/conntrack.c: reverse_icmp_type); other types open nothing. */

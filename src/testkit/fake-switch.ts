@@ -190,7 +190,7 @@ export class FakeSwitch {
   #track(run: Run, bridge: FakeBridge, packet: Packet, action: CtAction): void {
     const zone = typeof action.zone === 'object' ? readBits(packet, action.zone) : BigInt(action.zone ?? 0);
     const { dry = false, ctNext } = run.options;
-    const tracked = dry && !ctNext ? { state: CT.NEW | CT.TRK, mark: 0n } : this.conntrack.track(zone, packet);
+    const tracked = dry && !ctNext ? { state: CT.NEW | CT.TRK, mark: 0n, first: {} } : this.conntrack.track(zone, packet);
     if (action.commit && !dry) {
       this.conntrack.commit(zone, packet, (mark) => {
         const connection: Packet = { ct_mark: mark };
@@ -205,7 +205,7 @@ export class FakeSwitch {
       const state = ctNext ? (ctNext[run.states.length] ?? CT.NEW | CT.TRK) : tracked.state;
       run.states.push(state);
       if (run.states.length > MAX_RESUMED) throw new Error('the flows track one packet again and again');
-      run.resumed.push({ bridge, packet: { ...packet, ct_state: state, ct_zone: zone, ct_mark: ctNext ? 0n : tracked.mark }, table: action.table });
+      run.resumed.push({ bridge, packet: { ...packet, ct_state: state, ct_zone: zone, ct_mark: ctNext ? 0n : tracked.mark, ...(ctNext ? {} : tracked.first) }, table: action.table });
     }
     clearConntrack(packet);
   }
@@ -217,7 +217,7 @@ export function printOutputs({ outputs }: Journey, nameOf = ({ bridge, port }: C
 }
 
 function clearConntrack(packet: Packet): void {
-  for (const name of ['ct_state', 'ct_zone', 'ct_mark', 'ct_label']) delete packet[name];
+  for (const name of Object.keys(packet)) if (name.startsWith('ct_')) delete packet[name];
 }
 
 function isMulticast(mac: bigint): boolean {

@@ -12,9 +12,9 @@ export function ethernet(destination: string, source: string, ethertype: number,
   return frame.length < 60 ? Buffer.concat([frame, Buffer.alloc(60 - frame.length)]) : frame;
 }
 
-/** The same frame with an 802.1Q tag. */
-export function tagged(vlan: number, frame: Buffer): Buffer {
-  return Buffer.concat([frame.subarray(0, 12), u16(0x8100), u16(vlan), frame.subarray(12)]);
+/** The same frame with an 802.1Q tag, or one of 802.1ad. */
+export function tagged(vlan: number, frame: Buffer, ethertype = 0x8100): Buffer {
+  return Buffer.concat([frame.subarray(0, 12), u16(ethertype), u16(vlan), frame.subarray(12)]);
 }
 
 export interface ArpFields {
@@ -47,9 +47,74 @@ export function icmpv6(destination: string, source: string, from: string, to: st
   return ip(destination, source, from, to, 58, Buffer.concat([Buffer.from([type, 0, 0, 0]), body]), 2);
 }
 
-/** A neighbour advertisement that claims `target` (override flag set). */
-export function neighbourAdvertisement(destination: string, source: string, from: string, to: string, target: string): Buffer {
-  return icmpv6(destination, source, from, to, 136, Buffer.concat([Buffer.from([0x20, 0, 0, 0]), address(target), Buffer.from([2, 1]), macBytes(source)]));
+/** A neighbour advertisement that claims `target` (override flag set); without the option when `option` is null. */
+export function neighbourAdvertisement(destination: string, source: string, from: string, to: string, target: string, option: string | null = source): Buffer {
+  return icmpv6(destination, source, from, to, 136, Buffer.concat([Buffer.from([0x20, 0, 0, 0]), address(target), linkLayerOption(2, option)]));
+}
+
+export function neighbourSolicitation(destination: string, source: string, from: string, to: string, target: string, option: string | null = source): Buffer {
+  return icmpv6(destination, source, from, to, 135, Buffer.concat([Buffer.alloc(4), address(target), linkLayerOption(1, option)]));
+}
+
+/** A redirect (RFC 4861): `target` is the better way to `goal`. */
+export function redirect6(destination: string, source: string, from: string, to: string, target: string, goal: string): Buffer {
+  return icmpv6(destination, source, from, to, 137, Buffer.concat([Buffer.alloc(4), address(target), address(goal)]));
+}
+
+function linkLayerOption(type: number, mac: string | null): Buffer {
+  return mac === null ? Buffer.alloc(0) : Buffer.concat([Buffer.from([type, 1]), macBytes(mac)]);
+}
+
+/** ICMP of IPv4; `rest` begins behind the checksum. */
+export function icmp(destination: string, source: string, from: string, to: string, type: number, code: number, rest: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from([type, code, 0, 0]), rest]);
+  u16(checksum(body)).copy(body, 2);
+  return ipv4(destination, source, from, to, 1, body);
+}
+
+/** The IPv4 packet of a frame with options in its header, a multiple of four bytes. */
+export function withIpOptions(frame: Buffer, options: Buffer): Buffer {
+  const header = Buffer.concat([frame.subarray(14, 34), options]);
+  header[0] = 0x40 | (header.length / 4);
+  header.writeUInt16BE(header.readUInt16BE(2) + options.length, 2);
+  return Buffer.concat([frame.subarray(0, 14), summed(header), frame.subarray(34)]);
+}
+
+/** The IPv6 packet of a frame with an empty extension header in front: 60 are destination options, 0 hop-by-hop ones. */
+export function withExtensionHeader(frame: Buffer, type: number): Buffer {
+  const head = Buffer.from(frame.subarray(0, 54));
+  const extension = Buffer.from([head[20]!, 0, 1, 4, 0, 0, 0, 0]);
+  head[20] = type;
+  head.writeUInt16BE(head.readUInt16BE(18) + extension.length, 18);
+  return Buffer.concat([head, extension, frame.subarray(54)]);
+}
+
+export interface Piece {
+  /** Bytes of the packet's payload, and how many. */
+  readonly at: number;
+  readonly length: number;
+}
+
+/** The IP packet of a frame as fragments, the `pieces` of its payload in this order; the one that reaches its end is the last. */
+export function fragments(frame: Buffer, id: number, pieces: readonly Piece[]): Buffer[] {
+  const six = frame.readUInt16BE(12) === 0x86dd;
+  const head = frame.subarray(14, six ? 54 : 34);
+  const payload = frame.subarray(14 + head.length, 14 + (six ? 40 + head.readUInt16BE(4) : head.readUInt16BE(2)));
+  return pieces.map(({ at, length }) => {
+    const more = at + length < payload.length;
+    const part = payload.subarray(at, at + length);
+    const header = Buffer.from(head);
+    if (!six) {
+      header.writeUInt16BE(header.length + part.length, 2);
+      header.writeUInt16BE(id, 4);
+      header.writeUInt16BE((more ? 0x2000 : 0) | (at / 8), 6);
+      return Buffer.concat([frame.subarray(0, 14), summed(header), part]);
+    }
+    const extension = Buffer.concat([Buffer.from([header[6]!, 0]), u16(at | (more ? 1 : 0)), u16(0), u16(id)]);
+    header[6] = 44;
+    header.writeUInt16BE(extension.length + part.length, 4);
+    return Buffer.concat([frame.subarray(0, 14), header, extension, part]);
+  });
 }
 
 export function routerAdvertisement(destination: string, source: string, from: string): Buffer {
@@ -90,9 +155,21 @@ function ip(destination: string, source: string, from: string, to: string, proto
   const body = Buffer.from(payload);
   u16(checksum(Buffer.concat([pseudo, body]))).copy(body, checksumAt);
   if (six) return ethernet(destination, source, 0x86dd, Buffer.concat([Buffer.from([0x60, 0, 0, 0]), u16(body.length), Buffer.from([protocol, 255]), address(from), address(to), body]));
-  const header = Buffer.concat([Buffer.from([0x45, 0]), u16(20 + body.length), u16(0), u16(0), Buffer.from([64, protocol, 0, 0]), address(from), address(to)]);
-  u16(checksum(header)).copy(header, 10);
-  return ethernet(destination, source, 0x0800, Buffer.concat([header, body]));
+  return ipv4(destination, source, from, to, protocol, body);
+}
+
+/** `payload` has its checksum. */
+export function ipv4(destination: string, source: string, from: string, to: string, protocol: number, payload: Buffer): Buffer {
+  const header = Buffer.concat([Buffer.from([0x45, 0]), u16(20 + payload.length), u16(0), u16(0), Buffer.from([64, protocol, 0, 0]), address(from), address(to)]);
+  return ethernet(destination, source, 0x0800, Buffer.concat([summed(header), payload]));
+}
+
+/** An IPv4 header with its checksum. */
+function summed(header: Buffer): Buffer {
+  const copy = Buffer.from(header);
+  copy.writeUInt16BE(0, 10);
+  u16(checksum(copy)).copy(copy, 10);
+  return copy;
 }
 
 /** RFC 1071. */

@@ -8,7 +8,7 @@ export const physnet = (physical_network = 'physnet', bridge = 'br-phys'): Physn
 /** `segment('red', 1, 'vlan', 100)`; flat and vlan are on `physnet`. */
 export function segment(network_id: string, local_vlan: number, network_type: string, segmentation_id: number | null = null): SegmentItem {
   const physical_network = network_type === 'flat' || network_type === 'vlan' ? 'physnet' : null;
-  return { type: 'segment', network_id, local_vlan, network_type, physical_network, segmentation_id, mtu: 1450 };
+  return { type: 'segment', network_id, local_vlan, network_type, physical_network, segmentation_id, mtu: 1450, connections_of_removed_rules: 'cut' };
 }
 
 export const tunnel = (remote_ip: string, network_type = 'vxlan'): TunnelItem => ({ type: 'tunnel', network_type, host: `at-${remote_ip}`, remote_ip });

@@ -7,8 +7,8 @@ import { VIRTUAL_MAC } from './host-items.ts';
 const GROUP_MACS = ['ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:fb', '33:33:00:00:00:01', '01:80:c2:00:00:0e'];
 const STRANGER = '02:aa:aa:aa:aa:aa';
 const SERVICES = [0, 22, 53, 67, 68, 79, 80, 81, 546, 547, 5000, 5003, 5004, 8000, 8001, 8049, 8050, 8100, 8101, 9000, 9001, 65535];
-const ICMP_TYPES = [0, 3, 8, 13];
-const ICMP6_TYPES = [1, 128, 129, 130, 131, 133, 134, 135, 136, 143];
+const ICMP_TYPES = [0, 3, 5, 8, 9, 13];
+const ICMP6_TYPES = [1, 128, 129, 130, 131, 133, 134, 135, 136, 137, 143];
 
 export interface Values {
   readonly macs: readonly string[];
@@ -41,7 +41,11 @@ export function packetArbitrary({ macs, v4, v6 }: Values): fc.Arbitrary<string> 
   ];
   const ipv4 = fc.tuple(fc.oneof(...layer4(''), fc.constantFrom(...ICMP_TYPES).map((type) => `icmp,icmp_type=${type},icmp_code=0`), fc.constant('ip,nw_proto=47')), ip4, ip4)
     .map(([head, src, dst]) => `${head},nw_src=${src},nw_dst=${dst},nw_ttl=64`);
-  const icmp6 = fc.tuple(fc.constantFrom(...ICMP6_TYPES), ip6).map(([type, target]) => `icmp6,icmp_type=${type},icmp_code=0${type === 135 || type === 136 ? `,nd_target=${target}` : ''}`);
+  const option = fc.oneof(fc.constant(''), address.map((given) => `=${given}`));
+  const icmp6 = fc.tuple(fc.constantFrom(...ICMP6_TYPES), ip6, option).map(([type, target, mac]) => {
+    const discovery = type === 135 || type === 136 ? `,nd_target=${target}${mac && `,${type === 135 ? 'nd_sll' : 'nd_tll'}${mac}`}` : '';
+    return `icmp6,icmp_type=${type},icmp_code=0${discovery}`;
+  });
   const ipv6 = fc.tuple(fc.oneof(...layer4('6'), icmp6, icmp6), ip6, ip6).map(([head, src, dst]) => `${head},ipv6_src=${src},ipv6_dst=${dst},nw_ttl=64`);
   const arp = fc.tuple(fc.constantFrom(1, 2), ip4, ip4, address, address).map(([op, spa, tpa, sha, tha]) => `arp,arp_op=${op},arp_spa=${spa},arp_tpa=${tpa},arp_sha=${sha},arp_tha=${tha}`);
   const other = fc.constantFrom('dl_type=0x88cc', 'dl_type=0x8863');

@@ -24,7 +24,7 @@ const newManager = (): SwitchManager => new SwitchManager({
 });
 
 const segment = (network_id: string, local_vlan: number, physical_network: string | null = null): SegmentItem => ({
-  type: 'segment', network_id, local_vlan, network_type: physical_network ? 'flat' : 'local', physical_network, segmentation_id: null, mtu: 1500,
+  type: 'segment', network_id, local_vlan, network_type: physical_network ? 'flat' : 'local', physical_network, segmentation_id: null, mtu: 1500, connections_of_removed_rules: 'cut',
 });
 const port = (port_id: string, network_id: string, given: Partial<PortItem> = {}): PortItem => ({
   type: 'port', port_id, network_id, project_id: 'p', device: `tap${port_id}`, device_owner: 'compute:nova', mac_address: 'fa:16:3e:00:00:01', ip_addresses: ['10.0.0.3'], admin_state_up: true,

@@ -33,23 +33,13 @@ export function intBridgeBase(): string[] {
       `table=${INT.ACCEPTED_INGRESS},priority=90,ct_state=+new-est+trk,${family} actions=ct(commit,${ZONE}),output:NXM_NX_REG5[]`,
     );
   }
-  for (const [table, accepted] of [[INT.RULES_EGRESS, INT.ACCEPT_OR_INGRESS], [INT.RULES_INGRESS, INT.ACCEPTED_INGRESS]]) lines.push(...verdicts(table!, accepted!));
-  return lines;
-}
-
-/**
- * What holds beside the rules, in both directions. A packet of a known connection that no rule admits any more marks
- * the connection, so that its replies die with it (decision X-6, Neutron's way).
- */
-function verdicts(table: number, accepted: number): string[] {
-  const lines = [
-    `table=${table},priority=90,ct_state=+inv+trk actions=resubmit(,${INT.DROPPED})`,
-    `table=${table},priority=90,ct_mark=0x1 actions=resubmit(,${INT.DROPPED})`,
-    `table=${table},priority=50,ct_state=+est-rel+rpl+trk,ct_mark=0 actions=resubmit(,${accepted})`,
-    `table=${table},priority=50,ct_state=-new-est+rel-inv+trk,ct_mark=0 actions=resubmit(,${accepted})`,
-    `table=${table},priority=0 actions=resubmit(,${INT.DROPPED})`,
-  ];
-  for (const family of ['ip', 'ipv6']) lines.push(`table=${table},priority=40,ct_state=+est+trk,${family} actions=ct(commit,${ZONE},exec(load:0x1->NXM_NX_CT_MARK[]))`);
+  // What the rules do not admit; and what conntrack finds invalid, whatever they say.
+  for (const table of [INT.RULES_EGRESS, INT.RULES_INGRESS]) {
+    lines.push(
+      `table=${table},priority=90,ct_state=+inv+trk actions=resubmit(,${INT.DROPPED})`,
+      `table=${table},priority=0 actions=resubmit(,${INT.DROPPED})`,
+    );
+  }
   return lines;
 }
 

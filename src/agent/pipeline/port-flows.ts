@@ -1,6 +1,7 @@
 /** A port that is plugged here: who it may claim to be, and how frames find it (N-SG-3, N-OVS-5, N-OVS-15). */
 import { eui64, formatIp, parseIp } from '#net/ip.ts';
 import type { PortItem } from '#hoststate/port.ts';
+import type { SegmentItem } from '#hoststate/switching.ts';
 import { hex, loadNet } from './base-flows.ts';
 import type { HostView, OfPorts } from './host-view.ts';
 import { ruleFlows } from './rule-flows.ts';
@@ -29,53 +30,91 @@ export function portFlows(view: HostView, ofports: OfPorts, portId: string): str
     `table=${INT.LOCAL_SWITCHING},priority=9,${fromPort} actions=resubmit(,${INT.MAC_SPOOF})`,
     `table=${INT.TRANSIENT},priority=100,in_port=${ofport} actions=${begin},resubmit(,${INT.BASE_EGRESS})`,
     ...identityFlows(port, ofport, vlan),
-    ...ruleFlows(port.security_groups.flatMap((group) => [...view.rulesOfGroup(group)]), ofport),
+    ...neverFlows(ofport),
+    ...(port.stateful ? stateFlows(segment, ofport) : statelessFlows(ofport)),
+    ...ruleFlows(port.security_groups.flatMap((group) => [...view.rulesOfGroup(group)]), ofport, port.stateful),
   ];
 }
+
+/** What follows from a connection, whatever the rules of now say. */
+function stateFlows(segment: SegmentItem, ofport: number): string[] {
+  return [[INT.RULES_EGRESS, INT.ACCEPT_OR_INGRESS], [INT.RULES_INGRESS, INT.ACCEPTED_INGRESS]].flatMap(([table, accepted]) => [
+    `table=${table},priority=50,ct_state=-new-est+rel-inv+trk,reg5=${hex(ofport)} actions=resubmit(,${accepted})`,
+    ...(segment.connections_of_removed_rules === 'keep' ? [`table=${table},priority=60,ct_state=+est-rel-inv+trk,reg5=${hex(ofport)} actions=resubmit(,${accepted})`] : []),
+  ]);
+}
+
+/** Into table 82 without asking conntrack. What a neighbour here has found of its own connection stays on the packet: table 92 commits it. */
+function statelessFlows(ofport: number): string[] {
+  return ['ip', 'ipv6'].map((family) => `table=${INT.BASE_INGRESS},priority=91,${family},reg5=${hex(ofport)} actions=resubmit(,${INT.RULES_INGRESS})`);
+}
+
+/** Neighbour discovery that a host takes part in: listener reports (131, 132, 143), solicitations of routers and neighbours. */
+const DISCOVERY = [131, 132, 133, 143];
+const NO_OPTION = '00:00:00:00:00:00';
 
 /** The addresses that the port may use: what it claims otherwise is dropped. */
 function identityFlows(port: PortItem, ofport: number, vlan: number): string[] {
   const reg = `reg5=${hex(ofport)}`;
   // Its own MAC only: who else may use one is the network's affair, for several ports may.
   const lines = [`table=${INT.ACCEPT_OR_INGRESS},priority=100,reg6=${hex(vlan)},dl_dst=${port.mac_address} actions=load:${hex(ofport)}->${REG_PORT},resubmit(,${INT.BASE_INGRESS})`];
-  const identities = identitiesOf(port);
-  const macs = new Set(identities.map((identity) => identity.mac));
-  for (const mac of macs) {
-    lines.push(
-      `table=${INT.MAC_SPOOF},priority=2,in_port=${ofport},dl_src=${mac} actions=resubmit(,${INT.TRANSIENT})`,
-      // A probe for a double address carries no sender address (RFC 5227), so there is none to forge.
-      `table=${INT.ARP_SPOOF},priority=2,arp,in_port=${ofport},dl_src=${mac},arp_op=1,arp_spa=0.0.0.0,arp_sha=${mac} actions=resubmit(,${INT.MAC_SPOOF})`,
-    );
-  }
-  for (const { mac, ip, version } of identities) {
+  const track = port.stateful ? `ct(table=${INT.RULES_EGRESS},${ZONE})` : `resubmit(,${INT.RULES_EGRESS})`;
+  const base = (match: string, accepted = `resubmit(,${INT.ACCEPT_OR_INGRESS})`): string => `table=${INT.BASE_EGRESS},${match} actions=${accepted}`;
+  const macs = new Set<string>();
+  for (const { mac, ip, version } of identitiesOf(port)) {
+    if (!macs.has(mac)) {
+      macs.add(mac);
+      lines.push(`table=${INT.MAC_SPOOF},priority=2,in_port=${ofport},dl_src=${mac} actions=resubmit(,${INT.TRANSIENT})`);
+      // An address is asked for before it is used (RFC 5227), without a sender.
+      lines.push(`table=${INT.ARP_SPOOF},priority=2,arp,in_port=${ofport},dl_src=${mac},arp_sha=${mac},arp_spa=0.0.0.0,arp_op=1 actions=resubmit(,${INT.MAC_SPOOF})`);
+    }
     if (version === 4) {
       lines.push(
-        `table=${INT.ARP_SPOOF},priority=2,arp,in_port=${ofport},dl_src=${mac},arp_spa=${ip},arp_sha=${mac} actions=resubmit(,${INT.MAC_SPOOF})`,
-        `table=${INT.BASE_EGRESS},priority=65,ct_state=-trk,ip,${reg},dl_src=${mac},nw_src=${ip} actions=ct(table=${INT.RULES_EGRESS},${ZONE})`,
+        `table=${INT.ARP_SPOOF},priority=2,arp,in_port=${ofport},dl_src=${mac},arp_sha=${mac},arp_spa=${ip} actions=resubmit(,${INT.MAC_SPOOF})`,
+        base(`priority=80,udp,${reg},dl_src=${mac},nw_src=${ip},tp_src=68,tp_dst=67`),
+        base(`priority=65,ct_state=-trk,ip,${reg},dl_src=${mac},nw_src=${ip}`, track),
       );
       continue;
     }
-    lines.push(
-      `table=${INT.ARP_SPOOF},priority=2,icmp6,in_port=${ofport},icmp_type=136,dl_src=${mac},nd_target=${ip} actions=resubmit(,${INT.MAC_SPOOF})`,
-      `table=${INT.BASE_EGRESS},priority=65,ct_state=-trk,ipv6,${reg},dl_src=${mac},ipv6_src=${ip} actions=ct(table=${INT.RULES_EGRESS},${ZONE})`,
-    );
-    // Listener reports, router and neighbour solicitations, and advertisements that table 24 has checked.
-    for (const type of [131, 132, 133, 135, 136, 143]) {
-      lines.push(`table=${INT.BASE_EGRESS},priority=95,icmp6,${reg},icmp_type=${type},dl_src=${mac},ipv6_src=${ip} actions=resubmit(,${INT.ACCEPT_OR_INGRESS})`);
+    // Who advertises or solicits names its own MAC as its link-layer address, or none (OSSA-2016-009).
+    for (const option of [mac, NO_OPTION]) {
+      lines.push(
+        `table=${INT.ARP_SPOOF},priority=2,icmp6,in_port=${ofport},icmp_type=136,dl_src=${mac},nd_target=${ip},nd_tll=${option} actions=resubmit(,${INT.MAC_SPOOF})`,
+        base(`priority=95,icmp6,${reg},icmp_type=135,dl_src=${mac},ipv6_src=${ip},nd_sll=${option}`),
+      );
     }
+    // An advertisement has been checked by table 24.
+    for (const type of [...DISCOVERY, 136]) lines.push(base(`priority=95,icmp6,${reg},icmp_type=${type},dl_src=${mac},ipv6_src=${ip}`));
+    lines.push(
+      base(`priority=80,udp6,${reg},dl_src=${mac},ipv6_src=${ip},tp_src=546,tp_dst=547`),
+      base(`priority=65,ct_state=-trk,ipv6,${reg},dl_src=${mac},ipv6_src=${ip}`, track),
+    );
   }
+  // While an address is tentative its solicitations and reports come from the unspecified address (RFC 4862, RFC 3810) and name no MAC.
+  for (const type of [133, 143]) lines.push(base(`priority=95,icmp6,${reg},icmp_type=${type},ipv6_src=::`));
   lines.push(
-    `table=${INT.BASE_EGRESS},priority=95,arp,${reg} actions=resubmit(,${INT.ACCEPT_OR_INGRESS})`,
-    `table=${INT.BASE_EGRESS},priority=80,udp,${reg},tp_src=68,tp_dst=67 actions=resubmit(,${INT.ACCEPT_OR_INGRESS})`,
-    `table=${INT.BASE_EGRESS},priority=80,udp6,${reg},tp_src=546,tp_dst=547 actions=resubmit(,${INT.ACCEPT_OR_INGRESS})`,
-    // A guest is no DHCP server and no router (N-SG-3).
-    `table=${INT.BASE_EGRESS},priority=96,udp,${reg},tp_src=67,tp_dst=68 actions=resubmit(,${INT.DROPPED})`,
-    `table=${INT.BASE_EGRESS},priority=96,udp6,${reg},tp_src=547,tp_dst=546 actions=resubmit(,${INT.DROPPED})`,
-    `table=${INT.BASE_EGRESS},priority=96,icmp6,${reg},icmp_type=134 actions=resubmit(,${INT.DROPPED})`,
+    base(`priority=95,icmp6,${reg},icmp_type=135,ipv6_src=::,nd_sll=${NO_OPTION}`),
+    base(`priority=95,arp,${reg}`),
+    base(`priority=80,udp,${reg},dl_src=${port.mac_address},nw_src=0.0.0.0,tp_src=68,tp_dst=67`),
   );
-  // While an address is tentative its solicitations and reports come from the unspecified address (RFC 4862, RFC 3810).
-  for (const type of [133, 135, 143]) lines.push(`table=${INT.BASE_EGRESS},priority=95,icmp6,${reg},icmp_type=${type},ipv6_src=:: actions=resubmit(,${INT.ACCEPT_OR_INGRESS})`);
   return lines;
+}
+
+/** What no filtered port may send, whoever it says it is: a guest is no DHCP server and no router (N-SG-3), and forges no discovery. */
+function neverFlows(ofport: number): string[] {
+  const never = (priority: number, match: string): string => `table=${INT.BASE_EGRESS},priority=${priority},${match},reg5=${hex(ofport)} actions=resubmit(,${INT.DROPPED})`;
+  return [
+    never(96, 'udp,tp_src=67,tp_dst=68'),
+    never(96, 'udp6,tp_src=547,tp_dst=546'),
+    // Redirects and router advertisements of both families.
+    ...[5, 9].map((type) => never(96, `icmp,icmp_type=${type}`)),
+    ...[134, 137].map((type) => never(96, `icmp6,icmp_type=${type}`)),
+    // What of neighbour discovery and of multicast listening is not let through above must not come as far as a rule for all of ICMPv6.
+    ...[130, ...DISCOVERY, 135, 136].map((type) => never(94, `icmp6,icmp_type=${type}`)),
+    // Nor a DHCP client in another's name.
+    never(79, 'udp,tp_src=68,tp_dst=67'),
+    never(79, 'udp6,tp_src=546,tp_dst=547'),
+  ];
 }
 
 interface Identity {

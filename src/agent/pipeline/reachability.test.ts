@@ -94,10 +94,12 @@ function isHonest(from: PortItem, packet: string): boolean {
   const [sport, dport] = [field('tp_src'), field('tp_dst')];
   if (packet.startsWith('udp,') && sport === '67' && dport === '68') return false;
   if (packet.startsWith('udp6,') && sport === '547' && dport === '546') return false;
-  if (packet.startsWith('udp,') && sport === '68' && dport === '67') return true;
-  if (packet.startsWith('udp6,') && sport === '546' && dport === '547') return true;
+  if (packet.startsWith('udp,') && sport === '68' && dport === '67' && field('nw_src') === '0.0.0.0') return field('dl_src') === from.mac_address;
   const type = field('icmp_type');
-  if (packet.startsWith('icmp6') && type === '134') return false;
+  if (packet.startsWith('icmp6') && ['130', '134', '137'].includes(type!)) return false;
+  if (packet.startsWith('icmp,') && ['5', '9'].includes(type!)) return false;
+  const option = field('nd_sll') ?? field('nd_tll');
+  if (option !== undefined && (option !== field('dl_src') || field('ipv6_src') === '::')) return false;
   if (packet.startsWith('icmp6') && type === '136' && !mayUse(field('nd_target'))) return false;
   if (packet.startsWith('icmp6') && field('ipv6_src') === '::' && ['133', '135', '143'].includes(type!)) return true;
   return mayUse(field('nw_src') ?? field('ipv6_src'));

@@ -1,97 +1,130 @@
-/** Security group rules as flows: a rule is flows per port that has its group, a member is one flow (DESIGN law 5). */
+/**
+ * Security group rules as flows: a rule is flows per port that has its group, a member is one flow per table (DESIGN
+ * law 5). Nothing is remembered of a verdict: each packet is judged by the rules of now, an answer as the question that
+ * its connection began with. So a connection ends when no rule admits it any more, and goes on when one does again.
+ */
 import { maskedPorts } from '#net/port-range.ts';
 import type { RuleItem } from '#hoststate/port.ts';
 import { hex } from './base-flows.ts';
 import type { HostView } from './host-view.ts';
 import { INT } from './tables.ts';
 
-/** New connections, and packets in the direction in which the connection was opened; replies need no rule. */
-const JUDGED = 'ct_state=-rel-rpl-inv+trk';
+/** New connections, and packets in the direction in which the connection was opened. */
+const QUESTION = 'ct_state=-rel-rpl-inv+trk';
+const ANSWER = 'ct_state=+est-rel+rpl+trk';
 /** Flows of conjunctions must share a priority with each other and with nothing else. */
 const PRIORITY = { plain: 77, conjunction: 70 };
+const ICMP = 1;
 const TCP = 6;
 const UDP = 17;
+const ICMPV6 = 58;
 const SCTP = 132;
 
-/** The flows of `rules`, those of all groups of a port, for that port. */
-export function ruleFlows(rules: Iterable<RuleItem>, ofport: number): string[] {
+/** A way through one of the two tables of rules, on which the rule decides. */
+interface Way {
+  readonly table: number;
+  /** What of ct_state it is for; nothing where packets are not tracked. */
+  readonly state: string;
+  readonly answer: boolean;
+}
+
+/** The flows of `rules`, those of all groups of a port, for that port. A stateless port's packets are judged one by one, answers too. */
+export function ruleFlows(rules: Iterable<RuleItem>, ofport: number, stateful: boolean): string[] {
   const lines: string[] = [];
   /** Match → conjunctions. Two groups may admit one service from different members: that is one flow, or the last would win. */
   const conjunctions = new Map<string, number[]>();
   for (const rule of rules) {
-    const table = rule.direction === 'ingress' ? INT.RULES_INGRESS : INT.RULES_EGRESS;
-    for (const service of serviceMatches(rule)) {
-      const match = (priority: number): string => `table=${table},priority=${priority},${JUDGED},${service},reg5=${hex(ofport)}`;
-      if (rule.remote_group_id) {
-        const key = match(PRIORITY.conjunction);
-        conjunctions.set(key, [...(conjunctions.get(key) ?? []), rule.conj_id]);
-        continue;
+    for (const way of waysOf(rule, stateful)) {
+      for (const service of serviceMatches(rule, way)) {
+        const match = (priority: number): string => `table=${way.table},priority=${priority},${way.state}${service},reg5=${hex(ofport)}`;
+        if (rule.remote_group_id) {
+          const key = match(PRIORITY.conjunction);
+          conjunctions.set(key, [...(conjunctions.get(key) ?? []), rule.conj_id]);
+          continue;
+        }
+        const remote = rule.remote_ip_prefix ? `,${remoteField(rule.ethertype, way.table)}=${rule.remote_ip_prefix}` : '';
+        lines.push(`${match(PRIORITY.plain)}${remote} actions=resubmit(,${ACCEPTED[way.table]})`);
       }
-      const remote = rule.remote_ip_prefix ? `,${remoteField(rule)}=${rule.remote_ip_prefix}` : '';
-      lines.push(`${match(PRIORITY.plain)}${remote} actions=resubmit(,${accepted(rule)})`);
     }
   }
   for (const [match, ids] of conjunctions) lines.push(`${match} actions=${ids.sort((a, b) => a - b).map((id) => `conjunction(${id},2/2)`).join(',')}`);
   return lines;
 }
 
-/** What a conjunction admits once both its halves hold; one flow for the rule, whatever ports and members there are. */
+/** What a conjunction admits once both its halves hold, in both directions of a connection; whatever ports and members there are. */
 export function conjunctionFlows(view: HostView, groupId: string, ruleId: string): string[] {
   const rule = view.get('rule', groupId, ruleId);
   if (!rule?.remote_group_id) return [];
-  const table = rule.direction === 'ingress' ? INT.RULES_INGRESS : INT.RULES_EGRESS;
-  return [`table=${table},priority=${PRIORITY.conjunction},${JUDGED},conj_id=${rule.conj_id},${family(rule)} actions=resubmit(,${accepted(rule)})`];
+  return TABLES.map((table) => `table=${table},priority=${PRIORITY.conjunction},conj_id=${rule.conj_id},${FAMILY[rule.ethertype]} actions=resubmit(,${ACCEPTED[table]})`);
 }
 
-/** An address of remote groups: one flow a direction, naming the conjunctions of all rules that refer to its groups. */
+/** An address of remote groups: one flow per table, naming the conjunctions of all rules that refer to its groups. */
 export function memberFlows(view: HostView, address: string): string[] {
   const ethertype = address.includes(':') ? 'IPv6' : 'IPv4';
-  const lines: string[] = [];
-  for (const direction of ['ingress', 'egress'] as const) {
-    const rules = [...view.groupsOfAddress(address)].sort().flatMap((group) => view.rulesOfRemote(group)).filter((rule) => rule.direction === direction && rule.ethertype === ethertype);
-    const first = rules[0];
-    if (!first) continue;
-    const table = direction === 'ingress' ? INT.RULES_INGRESS : INT.RULES_EGRESS;
-    const clauses = rules.map((rule) => rule.conj_id).sort((a, b) => a - b).map((id) => `conjunction(${id},1/2)`);
-    lines.push(`table=${table},priority=${PRIORITY.conjunction},${JUDGED},${family(first)},${remoteField(first)}=${address} actions=${clauses.join(',')}`);
-  }
-  return lines;
+  const rules = [...view.groupsOfAddress(address)].sort().flatMap((group) => view.rulesOfRemote(group)).filter((rule) => rule.ethertype === ethertype);
+  if (rules.length === 0) return [];
+  const clauses = rules.map((rule) => rule.conj_id).sort((a, b) => a - b).map((id) => `conjunction(${id},1/2)`).join(',');
+  return TABLES.map((table) => `table=${table},priority=${PRIORITY.conjunction},${FAMILY[ethertype]},${remoteField(ethertype, table)}=${address} actions=${clauses}`);
 }
 
-function accepted(rule: RuleItem): number {
-  return rule.direction === 'ingress' ? INT.ACCEPTED_INGRESS : INT.ACCEPT_OR_INGRESS;
+const TABLES = [INT.RULES_EGRESS, INT.RULES_INGRESS];
+const ACCEPTED: Readonly<Record<number, number>> = { [INT.RULES_EGRESS]: INT.ACCEPT_OR_INGRESS, [INT.RULES_INGRESS]: INT.ACCEPTED_INGRESS };
+const FAMILY = { IPv4: 'ip', IPv6: 'ipv6' } as const;
+
+/** Where packets go that the rule admits, and where the answers to them come back. */
+function waysOf(rule: RuleItem, stateful: boolean): Way[] {
+  const [there, back] = rule.direction === 'ingress' ? [INT.RULES_INGRESS, INT.RULES_EGRESS] : [INT.RULES_EGRESS, INT.RULES_INGRESS];
+  if (!stateful) return [{ table: there, state: '', answer: false }];
+  return [{ table: there, state: `${QUESTION},`, answer: false }, { table: back, state: `${ANSWER},`, answer: true }];
 }
 
-function family(rule: RuleItem): string {
-  return rule.ethertype === 'IPv6' ? 'ipv6' : 'ip';
+/** The end that is not the port's: on the way in the source, on the way out the destination. */
+function remoteField(ethertype: 'IPv4' | 'IPv6', table: number): string {
+  const end = table === INT.RULES_INGRESS ? 'src' : 'dst';
+  return ethertype === 'IPv6' ? `ipv6_${end}` : `nw_${end}`;
 }
 
-function remoteField(rule: RuleItem): string {
-  const end = rule.direction === 'ingress' ? 'src' : 'dst';
-  return rule.ethertype === 'IPv6' ? `ipv6_${end}` : `nw_${end}`;
-}
-
-/** Protocol, ports, ICMP type and code: one match, or several for a range of ports. */
-function serviceMatches(rule: RuleItem): string[] {
+/** Protocol, ports, ICMP type and code: one match, or several for a range of ports and for fragments. */
+function serviceMatches(rule: RuleItem, way: Way): string[] {
   const six = rule.ethertype === 'IPv6' ? '6' : '';
   switch (rule.protocol) {
-    case null: return [family(rule)];
-    case TCP: return portMatches(`tcp${six}`, rule);
-    case UDP: return portMatches(`udp${six}`, rule);
-    case SCTP: return portMatches(`sctp${six}`, rule);
-    case 1:
-    case 58: {
-      const name = rule.protocol === 58 ? 'icmp6' : 'icmp';
-      if ((rule.protocol === 58) !== (rule.ethertype === 'IPv6')) return [`${family(rule)},nw_proto=${rule.protocol}`];
-      if (rule.port_range_min === null) return [name];
-      return [`${name},icmp_type=${rule.port_range_min}${rule.port_range_max === null ? '' : `,icmp_code=${rule.port_range_max}`}`];
-    }
-    default: return [`${family(rule)},nw_proto=${rule.protocol}`];
+    case null: return [FAMILY[rule.ethertype]];
+    case TCP: return portMatches(`tcp${six}`, rule, way);
+    case UDP: return portMatches(`udp${six}`, rule, way);
+    case SCTP: return portMatches(`sctp${six}`, rule, way);
+    case ICMP:
+    case ICMPV6:
+      if ((rule.protocol === ICMPV6) === (rule.ethertype === 'IPv6')) return icmpMatches(rule.protocol === ICMPV6 ? 'icmp6' : 'icmp', rule, way);
+      return [`${FAMILY[rule.ethertype]},nw_proto=${rule.protocol}`];
+    default: return [`${FAMILY[rule.ethertype]},nw_proto=${rule.protocol}`];
   }
 }
 
-function portMatches(protocol: string, rule: RuleItem): string[] {
+function portMatches(protocol: string, rule: RuleItem, way: Way): string[] {
   const { port_range_min: first, port_range_max: last } = rule;
   if (first === null || last === null || (first <= 1 && last === 65535)) return [protocol];
-  return maskedPorts(first, last).map(({ value, mask }) => `${protocol},tp_dst=${mask === 0xffff ? value : `${hex(value)}/${hex(mask)}`}`);
+  return maskedPorts(first, last).flatMap(({ value, mask }) => {
+    const port = mask === 0xffff ? value : `${hex(value)}/${hex(mask)}`;
+    return [`${protocol},${way.answer ? 'tp_src' : 'tp_dst'}=${port}`, ...laterFragment(protocol, way, rule.protocol!, `ct_tp_dst=${port}`)];
+  });
+}
+
+/** ICMP that answers: echo, timestamp, information. Another type opens no connection. */
+const ANSWERS: Readonly<Record<string, Readonly<Record<number, number>>>> = { icmp: { 8: 0, 13: 14, 15: 16 }, icmp6: { 128: 129 } };
+
+function icmpMatches(protocol: 'icmp' | 'icmp6', rule: RuleItem, way: Way): string[] {
+  const { port_range_min: type, port_range_max: code } = rule;
+  if (type === null) return [protocol];
+  const fragment = laterFragment(protocol, way, rule.protocol!, `ct_tp_src=${type}${code === null ? '' : `,ct_tp_dst=${code}`}`);
+  if (!way.answer) return [`${protocol},icmp_type=${type}${code === null ? '' : `,icmp_code=${code}`}`, ...fragment];
+  const answer = ANSWERS[protocol]![type];
+  return answer === undefined ? [] : [`${protocol},icmp_type=${answer}`, ...fragment];
+}
+
+/**
+ * Behind the first fragment no ports are left; conntrack of the userspace datapath, which has put the packet together
+ * to know its connection and taken it apart again, tells those of the first packet. (The kernel's hands it on whole.)
+ */
+function laterFragment(protocol: string, way: Way, number: number, ports: string): string[] {
+  return way.state ? [`${protocol},nw_frag=later,ct_nw_proto=${number},${ports}`] : [];
 }

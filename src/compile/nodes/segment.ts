@@ -18,6 +18,7 @@ export const segment: Node<'segment'> = {
       physical_network: network['provider:physical_network'],
       segmentation_id: network['provider:segmentation_id'],
       mtu: network.mtu,
+      connections_of_removed_rules: world.settings.connections_of_removed_rules,
     };
   },
 };
