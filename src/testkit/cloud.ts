@@ -169,10 +169,21 @@ export class Cloud {
 
   /** Sends raw frames out of a NIC of an instance, as its root could. */
   async sendFrames(server: string, frames: readonly Buffer[], nic = 'eth0'): Promise<void> {
-    const { host, server_id } = await askInstance(this.state, server);
     const script = 'import socket,sys\ns=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\ns.bind((sys.argv[1],0))\nfor f in sys.argv[2:]: s.send(bytes.fromhex(f))';
+    const { host, argv } = await this.#inNetworkOf(server, ['python3', '-c', script, nic, ...frames.map((frame) => frame.toString('hex'))]);
+    await this.host(host, ...argv);
+  }
+
+  /** Starts a program of the host (python3) in the network of an instance; as `start`. */
+  async startIn(server: string, ...argv: string[]): Promise<ReturnType<Cloud['start']>> {
+    const inside = await this.#inNetworkOf(server, argv);
+    return this.start(inside.host, ...inside.argv);
+  }
+
+  async #inNetworkOf(server: string, argv: readonly string[]): Promise<{ host: string; argv: string[] }> {
+    const { host, server_id } = await askInstance(this.state, server);
     const pid = (await this.host(host, 'sh', '-c', `cat ${statePath.instances(this.state, host)}/${server_id}/pid`)).trim().split(/\s/)[0]!;
-    await this.host(host, 'nsenter', '-t', pid, '-n', 'python3', '-c', script, nic, ...frames.map((frame) => frame.toString('hex')));
+    return { host, argv: ['nsenter', '-t', pid, '-n', ...argv] };
   }
 
   /** Captures what reaches a device of a host; resolves once tcpdump listens. */

@@ -45,6 +45,8 @@ const SAME = [
   'table=82,priority=70,conj_id=8,ct_state=+est-rel-rpl,ip,reg5=0xb actions=load:0x8->NXM_NX_REG7[],output:11',
   'table=82,priority=70,conj_id=9,ct_state=+new-est,ip,reg5=0xb actions=ct(commit,zone=NXM_NX_REG6[0..15]),output:11',
   'table=82,priority=70,ct_zone=7,ct_mark=0x2/0x2,ip,reg5=0xb,nw_proto=47 actions=output:11',
+  'table=82,priority=77,ct_state=-rel-rpl-inv+trk,ct_nw_src=10.0.0.0/8,ct_nw_dst=10.0.0.9,ct_nw_proto=17,ct_tp_src=67,ct_tp_dst=0x32/0xfffe,udp,reg5=0xc,nw_frag=yes actions=resubmit(,92)',
+  'table=82,priority=77,ct_state=+est-rel+rpl+trk,ct_ipv6_src=fd00::/64,ct_ipv6_dst=fd00::9,ct_nw_proto=58,ct_tp_src=128,ct_tp_dst=0,icmp6,reg5=0xc,nw_frag=later actions=resubmit(,92)',
   'table=94,priority=12,reg6=0x1,dl_dst=fa:16:3e:00:00:02 actions=output:12',
   'table=94,priority=10,reg6=0x1,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00 actions=push_vlan:0x8100,set_field:4097->vlan_vid,output:1,output:2,IN_PORT,LOCAL,ALL',
   'table=94,priority=1 actions=NORMAL',

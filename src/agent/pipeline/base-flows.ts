@@ -35,10 +35,16 @@ export function intBridgeBase(): string[] {
   }
   // What the rules do not admit; and what conntrack finds invalid, whatever they say.
   for (const table of [INT.RULES_EGRESS, INT.RULES_INGRESS]) {
+    // Errors are never so long that they need fragments, whose type nobody sees.
+    for (const family of ['ip', 'ipv6']) lines.push(`table=${table},priority=90,ct_state=+rel+trk,${family},nw_frag=yes actions=resubmit(,${INT.DROPPED})`);
     lines.push(
       `table=${table},priority=90,ct_state=+inv+trk actions=resubmit(,${INT.DROPPED})`,
       `table=${table},priority=0 actions=resubmit(,${INT.DROPPED})`,
     );
+  }
+  // A DHCP server's answer in fragments shows its ports to conntrack only (table 71 drops it whole).
+  for (const [udp, server, client] of [['udp', 67, 68], ['udp6', 547, 546]]) {
+    lines.push(`table=${INT.RULES_EGRESS},priority=90,ct_state=-inv+trk,${udp},nw_frag=yes,ct_nw_proto=17,ct_tp_src=${server},ct_tp_dst=${client} actions=resubmit(,${INT.DROPPED})`);
   }
   return lines;
 }

@@ -130,15 +130,15 @@ test('an answer is no question: who is only answered may not be asked, and a rul
   assert.deepEqual(agent.sendFrom('server', `tcp,tcp_flags=0x2,tp_src=22,tp_dst=1024,${between(false, false)}`), []);
 });
 
-test('a later fragment has no ports: those of its connection decide, as conntrack tells them, there and back', async () => {
+test('fragments show no ports: those of their connection decide, as conntrack tells them, there and back', async () => {
   const agent = await SimulatedAgent.of([RED, CLIENT, server(), rule('g', 1, { protocol: 17, range: [50, 53] }), rule('g', 2, { ethertype: 'IPv6', protocol: 58, range: [128, 0] }), rule('g', 3, { protocol: 17, group: 'g' })]);
-  assert.deepEqual(agent.flows('br-int', 72, 82).filter((line) => line.includes('nw_frag')), [
-    'table=72,priority=77,ct_state=+est-rel+rpl+trk,ct_nw_proto=17,ct_tp_dst=0x32/0xfffe,udp,reg5=0xc,nw_frag=later actions=resubmit(,73)',
-    'table=72,priority=77,ct_state=+est-rel+rpl+trk,ct_nw_proto=17,ct_tp_dst=0x34/0xfffe,udp,reg5=0xc,nw_frag=later actions=resubmit(,73)',
-    'table=72,priority=77,ct_state=+est-rel+rpl+trk,ct_nw_proto=58,ct_tp_src=128,ct_tp_dst=0,icmp6,reg5=0xc,nw_frag=later actions=resubmit(,73)',
-    'table=82,priority=77,ct_state=-rel-rpl-inv+trk,ct_nw_proto=17,ct_tp_dst=0x32/0xfffe,udp,reg5=0xc,nw_frag=later actions=resubmit(,92)',
-    'table=82,priority=77,ct_state=-rel-rpl-inv+trk,ct_nw_proto=17,ct_tp_dst=0x34/0xfffe,udp,reg5=0xc,nw_frag=later actions=resubmit(,92)',
-    'table=82,priority=77,ct_state=-rel-rpl-inv+trk,ct_nw_proto=58,ct_tp_src=128,ct_tp_dst=0,icmp6,reg5=0xc,nw_frag=later actions=resubmit(,92)',
+  assert.deepEqual(agent.flows('br-int', 72, 82).filter((line) => /priority=7.*nw_frag=yes/.test(line)), [
+    'table=72,priority=77,ct_state=+est-rel+rpl+trk,ct_nw_proto=17,ct_tp_dst=0x32/0xfffe,udp,reg5=0xc,nw_frag=yes actions=resubmit(,73)',
+    'table=72,priority=77,ct_state=+est-rel+rpl+trk,ct_nw_proto=17,ct_tp_dst=0x34/0xfffe,udp,reg5=0xc,nw_frag=yes actions=resubmit(,73)',
+    'table=72,priority=77,ct_state=+est-rel+rpl+trk,ct_nw_proto=58,ct_tp_src=128,ct_tp_dst=0,icmp6,reg5=0xc,nw_frag=yes actions=resubmit(,73)',
+    'table=82,priority=77,ct_state=-rel-rpl-inv+trk,ct_nw_proto=17,ct_tp_dst=0x32/0xfffe,udp,reg5=0xc,nw_frag=yes actions=resubmit(,92)',
+    'table=82,priority=77,ct_state=-rel-rpl-inv+trk,ct_nw_proto=17,ct_tp_dst=0x34/0xfffe,udp,reg5=0xc,nw_frag=yes actions=resubmit(,92)',
+    'table=82,priority=77,ct_state=-rel-rpl-inv+trk,ct_nw_proto=58,ct_tp_src=128,ct_tp_dst=0,icmp6,reg5=0xc,nw_frag=yes actions=resubmit(,92)',
   ]);
 });
 

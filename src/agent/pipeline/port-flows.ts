@@ -44,9 +44,16 @@ function stateFlows(segment: SegmentItem, ofport: number): string[] {
   ]);
 }
 
-/** Into table 82 without asking conntrack. What a neighbour here has found of its own connection stays on the packet: table 92 commits it. */
+/**
+ * Into table 82 without asking conntrack. What a neighbour here has found of its own connection stays on the packet: table
+ * 92 commits it. Fragments show neither ports nor type: what might be a DHCP server's or a router's does not leave.
+ */
 function statelessFlows(ofport: number): string[] {
-  return ['ip', 'ipv6'].map((family) => `table=${INT.BASE_INGRESS},priority=91,${family},reg5=${hex(ofport)} actions=resubmit(,${INT.RULES_INGRESS})`);
+  const reg = `reg5=${hex(ofport)}`;
+  return [
+    ...['ip', 'ipv6'].map((family) => `table=${INT.BASE_INGRESS},priority=91,${family},${reg} actions=resubmit(,${INT.RULES_INGRESS})`),
+    ...['udp', 'udp6', 'icmp', 'icmp6'].map((protocol) => `table=${INT.BASE_EGRESS},priority=96,${protocol},nw_frag=yes,${reg} actions=resubmit(,${INT.DROPPED})`),
+  ];
 }
 
 /** Neighbour discovery that a host takes part in: listener reports (131, 132, 143), solicitations of routers and neighbours. */

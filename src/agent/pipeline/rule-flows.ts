@@ -105,7 +105,7 @@ function portMatches(protocol: string, rule: RuleItem, way: Way): string[] {
   if (first === null || last === null || (first <= 1 && last === 65535)) return [protocol];
   return maskedPorts(first, last).flatMap(({ value, mask }) => {
     const port = mask === 0xffff ? value : `${hex(value)}/${hex(mask)}`;
-    return [`${protocol},${way.answer ? 'tp_src' : 'tp_dst'}=${port}`, ...laterFragment(protocol, way, rule.protocol!, `ct_tp_dst=${port}`)];
+    return [`${protocol},${way.answer ? 'tp_src' : 'tp_dst'}=${port}`, ...fragment(protocol, way, rule.protocol!, `ct_tp_dst=${port}`)];
   });
 }
 
@@ -115,16 +115,19 @@ const ANSWERS: Readonly<Record<string, Readonly<Record<number, number>>>> = { ic
 function icmpMatches(protocol: 'icmp' | 'icmp6', rule: RuleItem, way: Way): string[] {
   const { port_range_min: type, port_range_max: code } = rule;
   if (type === null) return [protocol];
-  const fragment = laterFragment(protocol, way, rule.protocol!, `ct_tp_src=${type}${code === null ? '' : `,ct_tp_dst=${code}`}`);
-  if (!way.answer) return [`${protocol},icmp_type=${type}${code === null ? '' : `,icmp_code=${code}`}`, ...fragment];
+  const pieces = fragment(protocol, way, rule.protocol!, `ct_tp_src=${type}${code === null ? '' : `,ct_tp_dst=${code}`}`);
+  if (!way.answer) return [`${protocol},icmp_type=${type}${code === null ? '' : `,icmp_code=${code}`}${whole(type)}`, ...pieces];
   const answer = ANSWERS[protocol]![type];
-  return answer === undefined ? [] : [`${protocol},icmp_type=${answer}`, ...fragment];
+  return answer === undefined ? [] : [`${protocol},icmp_type=${answer}${whole(answer)}`, ...pieces];
 }
 
+/** Fragments show type 0 too. */
+const whole = (type: number): string => (type === 0 ? ',nw_frag=no' : '');
+
 /**
- * Behind the first fragment no ports are left; conntrack of the userspace datapath, which has put the packet together
- * to know its connection and taken it apart again, tells those of the first packet. (The kernel's hands it on whole.)
+ * Open vSwitch shows no ports and no type of fragments, not of the first one either (ovs-ofctl(8), set-frags). Its
+ * connection tracker, which puts the packet together to know its connection, tells those of the connection's first packet.
  */
-function laterFragment(protocol: string, way: Way, number: number, ports: string): string[] {
-  return way.state ? [`${protocol},nw_frag=later,ct_nw_proto=${number},${ports}`] : [];
+function fragment(protocol: string, way: Way, number: number, ports: string): string[] {
+  return way.state ? [`${protocol},nw_frag=yes,ct_nw_proto=${number},${ports}`] : [];
 }
