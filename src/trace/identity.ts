@@ -2,15 +2,15 @@
 import type { PortItem } from '#hoststate/port.ts';
 import { cidrContains, parseCidr } from '#net/cidr.ts';
 import { eui64, formatIp, type Ip, parseIp } from '#net/ip.ts';
-import { ICMPV6, type Packet, UDP, versionOf } from './packet.ts';
+import { ICMP, ICMPV6, type Packet, UDP, versionOf } from './packet.ts';
 
 /** Why port security drops what the guest sends; undefined when the guest is what it says. */
 export function forgery(port: PortItem, packet: Packet): string | undefined {
   const pairs = identities(port);
   const own = pairs.filter(({ mac }) => mac === packet.source_mac);
   if (own.length === 0) return `source MAC ${packet.source_mac} is neither the port's nor that of an allowed address pair`;
-  if (isServerOnly(packet)) return `a guest is no DHCP server and no router (${packet.protocol === ICMPV6 ? `ICMPv6 type ${packet.icmp_type}` : `udp source port ${packet.source_port}`})`;
-  if (isDhcpRequest(packet) || isUnspecifiedDiscovery(packet)) return undefined;
+  if (isServerOnly(packet)) return `a guest is no DHCP server and no router (${packet.protocol === UDP ? `udp source port ${packet.source_port}` : `${packet.protocol === ICMP ? 'ICMP' : 'ICMPv6'} type ${packet.icmp_type}`})`;
+  if (isUnspecifiedDiscovery(packet) || (isDhcpRequest(packet) && packet.source_ip === '0.0.0.0' && packet.source_mac === port.mac_address)) return undefined;
   const source = parseIp(packet.source_ip);
   if (source && own.some(({ addresses }) => addresses.some((text) => covers(text, source)))) return undefined;
   return `source address ${packet.source_ip} is neither a fixed address of the port nor an allowed address pair of ${packet.source_mac}`;
@@ -56,8 +56,11 @@ function covers(text: string, ip: Ip): boolean {
   return cidr !== undefined && cidrContains(cidr, ip);
 }
 
+/** DHCP servers' answers; redirects and router advertisements of both families, and listener queries. */
 function isServerOnly(packet: Packet): boolean {
-  return (packet.protocol === UDP && (matchesPorts(packet, 67, 68, 4) || matchesPorts(packet, 547, 546, 6))) || (packet.protocol === ICMPV6 && packet.icmp_type === 134);
+  if (packet.protocol === UDP) return matchesPorts(packet, 67, 68, 4) || matchesPorts(packet, 547, 546, 6);
+  const types = packet.protocol === ICMP ? [5, 9] : packet.protocol === ICMPV6 ? [130, 134, 137] : [];
+  return types.includes(packet.icmp_type ?? -1) && versionOf(packet.source_ip) === (packet.protocol === ICMP ? 4 : 6);
 }
 
 function isDhcpRequest(packet: Packet): boolean {
