@@ -1,6 +1,6 @@
 /**
  * The connection tracker of the userspace datapath, as far as flow fields tell: a packet has no payload and no
- * sequence numbers here, so windows, helpers, NAT and expiry are left out.
+ * sequence numbers here, so windows, helpers, NAT and expiry are left out. Fragments carry the ports of their packet.
  */
 import { ETH, IPPROTO } from '#openflow/match.ts';
 import type { Packet } from './fake-packet.ts';

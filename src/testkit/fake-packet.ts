@@ -13,7 +13,7 @@ export function parsePacket(text: string): Packet {
   const packet: Packet = {};
   for (const [name, entry] of Object.entries(parseMatch(splitArguments(text)))) {
     if (!('value' in entry)) throw new Error(`${name} is no field of a packet`);
-    if (entry.mask !== undefined && name !== 'vlan_tci' && name !== 'ct_state') throw new Error(`a packet has no mask: ${name} in ${text}`);
+    if (entry.mask !== undefined && name !== 'vlan_tci' && name !== 'ct_state' && name !== 'nw_frag') throw new Error(`a packet has no mask: ${name} in ${text}`);
     packet[name] = entry.value;
   }
   return packet;

@@ -110,7 +110,8 @@ export class FakeSwitch {
     if (run.depth >= MAX_DEPTH) throw new TooDeep('over max translation depth');
     if (run.resubmits++ >= MAX_RESUBMITS) throw new TooDeep('over max number of resubmits');
     run.tables.push(`${bridge.name}:${table}`);
-    const flow = bridge.lookup(table, inPort === undefined ? packet : { ...packet, in_port: BigInt(inPort) });
+    const seen = visible(packet);
+    const flow = bridge.lookup(table, inPort === undefined ? seen : { ...seen, in_port: BigInt(inPort) });
     if (!flow) return;
     run.depth++;
     for (const action of flow.actions) if (!this.#act(run, bridge, packet, flow, action)) break;
@@ -214,6 +215,11 @@ export class FakeSwitch {
 /** `tap1 < ip,…` for each copy that left, sorted: what tests compare. */
 export function printOutputs({ outputs }: Journey, nameOf = ({ bridge, port }: Copy): string => `${bridge}:${port}`): string[] {
   return outputs.map((copy) => `${nameOf(copy)} < ${printHeaders(copy.packet)}`).sort();
+}
+
+/** Of fragments flows see no ports and no type, not of the first one either (OFPC_FRAG_NORMAL). */
+function visible(packet: Packet): Packet {
+  return packet['nw_frag'] ? { ...packet, tp_src: 0n, tp_dst: 0n, icmp_type: 0n, icmp_code: 0n } : packet;
 }
 
 function clearConntrack(packet: Packet): void {

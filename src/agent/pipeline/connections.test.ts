@@ -144,6 +144,19 @@ test('fragments show no ports: those of their connection decide, as conntrack te
 
 const stateless = (...groups: string[]): Partial<PortItem> => ({ stateful: false, security_groups: groups });
 
+test('fragments pass where their packet would, and a DHCP server is none in fragments either', async () => {
+  const agent = await SimulatedAgent.of([RED, CLIENT, server(), rule('g', 1, { protocol: 17, range: [50, 60] }), rule('g', 2, { direction: 'egress' }), rule('g', 3, { protocol: 1, range: [0] })]);
+  const piece = (piece: string, ports: string, forth = true): string => `udp,nw_frag=${piece},${ports},${between(false, forth)}`;
+  for (const each of ['first', 'later']) {
+    assert.deepEqual(agent.sendFrom('client', piece(each, 'tp_src=1024,tp_dst=53')), ['port server']);
+    assert.deepEqual(agent.sendFrom('client', piece(each, 'tp_src=1024,tp_dst=61')), []);
+    assert.deepEqual(agent.sendFrom('server', piece(each, 'tp_src=53,tp_dst=1024', false)), ['port client'], 'the answer');
+    assert.deepEqual(agent.sendFrom('server', piece(each, 'tp_src=1,tp_dst=68', false)), ['port client']);
+    assert.deepEqual(agent.sendFrom('server', piece(each, 'tp_src=67,tp_dst=68', false)), []);
+    assert.deepEqual(agent.sendFrom('client', `icmp,nw_frag=${each},icmp_type=8,${between(false, true)}`), [], 'a rule for type 0, which every fragment shows');
+  }
+});
+
 test('N-SG-1: a stateless port is judged packet by packet: an answer needs a rule of its own, and nothing is asked of conntrack', async () => {
   for (const [protocol, admits] of Object.entries(RULES)) {
     const agent = await SimulatedAgent.of([RED, CLIENT, server(stateless('g')), admits]);
