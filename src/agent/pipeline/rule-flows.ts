@@ -1,6 +1,6 @@
 /** Security group rules as flows: a rule is flows per port that has its group, a member is one flow (DESIGN law 5). */
 import { maskedPorts } from '#net/port-range.ts';
-import type { RuleItem } from '#hoststate/port.ts';
+import { remoteSet, type RuleItem } from '#hoststate/port.ts';
 import { hex } from './base-flows.ts';
 import type { HostView } from './host-view.ts';
 import { INT } from './tables.ts';
@@ -12,6 +12,8 @@ const PRIORITY = { plain: 77, conjunction: 70 };
 const TCP = 6;
 const UDP = 17;
 const SCTP = 132;
+/** DCCP and UDP-Lite. */
+const PORTS_UNSEEN: ReadonlySet<number> = new Set([33, 136]);
 
 /** The flows of `rules`, those of all groups of a port, for that port. */
 export function ruleFlows(rules: Iterable<RuleItem>, ofport: number): string[] {
@@ -22,7 +24,7 @@ export function ruleFlows(rules: Iterable<RuleItem>, ofport: number): string[] {
     const table = rule.direction === 'ingress' ? INT.RULES_INGRESS : INT.RULES_EGRESS;
     for (const service of serviceMatches(rule)) {
       const match = (priority: number): string => `table=${table},priority=${priority},${JUDGED},${service},reg5=${hex(ofport)}`;
-      if (rule.remote_group_id) {
+      if (remoteSet(rule) !== null) {
         const key = match(PRIORITY.conjunction);
         conjunctions.set(key, [...(conjunctions.get(key) ?? []), rule.conj_id]);
         continue;
@@ -35,20 +37,25 @@ export function ruleFlows(rules: Iterable<RuleItem>, ofport: number): string[] {
   return lines;
 }
 
-/** What a conjunction admits once both its halves hold; one flow for the rule, whatever ports and members there are. */
+/**
+ * What a conjunction admits once both its halves hold; one flow for the rule, whatever ports and members there are.
+ * Throws for a rule that the switch cannot hold: it is said once, and of the rule.
+ */
 export function conjunctionFlows(view: HostView, groupId: string, ruleId: string): string[] {
   const rule = view.get('rule', groupId, ruleId);
-  if (!rule?.remote_group_id) return [];
+  if (!rule) return [];
+  requireMatchable(rule);
+  if (remoteSet(rule) === null) return [];
   const table = rule.direction === 'ingress' ? INT.RULES_INGRESS : INT.RULES_EGRESS;
   return [`table=${table},priority=${PRIORITY.conjunction},${JUDGED},conj_id=${rule.conj_id},${family(rule)} actions=resubmit(,${accepted(rule)})`];
 }
 
-/** An address of remote groups: one flow a direction, naming the conjunctions of all rules that refer to its groups. */
+/** An address of remote sets: one flow a direction, naming the conjunctions of all rules that refer to its sets. */
 export function memberFlows(view: HostView, address: string): string[] {
   const ethertype = address.includes(':') ? 'IPv6' : 'IPv4';
   const lines: string[] = [];
   for (const direction of ['ingress', 'egress'] as const) {
-    const rules = [...view.groupsOfAddress(address)].sort().flatMap((group) => view.rulesOfRemote(group)).filter((rule) => rule.direction === direction && rule.ethertype === ethertype);
+    const rules = [...view.setsOfAddress(address)].sort().flatMap((set) => view.rulesOfSet(set)).filter((rule) => rule.direction === direction && rule.ethertype === ethertype);
     const first = rules[0];
     if (!first) continue;
     const table = direction === 'ingress' ? INT.RULES_INGRESS : INT.RULES_EGRESS;
@@ -86,8 +93,20 @@ function serviceMatches(rule: RuleItem): string[] {
       if (rule.port_range_min === null) return [name];
       return [`${name},icmp_type=${rule.port_range_min}${rule.port_range_max === null ? '' : `,icmp_code=${rule.port_range_max}`}`];
     }
-    default: return [`${family(rule)},nw_proto=${rule.protocol}`];
+    default: return isMatchable(rule) ? [`${family(rule)},nw_proto=${rule.protocol}`] : [];
   }
+}
+
+/**
+ * Open vSwitch reads no ports of DCCP and UDP-Lite. Such a rule admits nothing: its protocol without its ports, as
+ * Neutron's agent has it, would be more than was asked.
+ */
+function isMatchable({ protocol, port_range_min: first, port_range_max: last }: RuleItem): boolean {
+  return protocol === null || !PORTS_UNSEEN.has(protocol) || first === null || (first <= 1 && last === 65535);
+}
+
+function requireMatchable(rule: RuleItem): void {
+  if (!isMatchable(rule)) throw new Error(`Open vSwitch matches no ports of protocol ${rule.protocol}: the rule admits nothing`);
 }
 
 function portMatches(protocol: string, rule: RuleItem): string[] {
