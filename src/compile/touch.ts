@@ -130,6 +130,7 @@ function presenceChanged(world: World, networkId: string, host: string, touched:
 }
 
 function groupsOfPortChanged(world: World, before: Port | undefined, after: Port | undefined, touched: Touched): void {
+  const [left, came] = [new Set<string>(), new Set<string>()];
   const groups = new Set([...(before?.security_groups ?? []), ...(after?.security_groups ?? [])]);
   for (const group of groups) {
     const had = before?.security_groups.includes(group) ? memberAddresses(before) : new Set<string>();
@@ -144,21 +145,25 @@ function groupsOfPortChanged(world: World, before: Port | undefined, after: Port
     const filteredOn = (port: Port | undefined) => (port && filteringGroups(port).includes(group) ? boundHost(port) : null);
     const [oldHost, newHost] = [filteredOn(before), filteredOn(after)];
     if (oldHost === newHost) continue;
-    if (oldHost) groupUseChanged(world, group, oldHost, 'left', touched);
-    if (newHost) groupUseChanged(world, group, newHost, 'came', touched);
+    if (oldHost && !world.groupUse.has(group, oldHost)) left.add(group);
+    if (newHost && world.groupUse.count(group, newHost) === 1) came.add(group);
   }
+  if (left.size > 0) groupUseChanged(world, left, boundHost(before!)!, 'left', touched);
+  if (came.size > 0) groupUseChanged(world, came, boundHost(after!)!, 'came', touched);
 }
 
 type Course = 'came' | 'left';
 
-/** One port more or less is filtered by the group on the host. With the first and the last its rules come or go, and the sets that they refer to. */
-function groupUseChanged(world: World, group: string, host: string, course: Course, touched: Touched): void {
-  if (world.groupUse.count(group, host) !== (course === 'came' ? 1 : 0)) return;
+/** The host's first port of each of `groups` has come, or its last one left: their rules come or go, and the sets that these refer to. */
+function groupUseChanged(world: World, groups: ReadonlySet<string>, host: string, course: Course, touched: Touched): void {
+  // Counted over all of them: two groups that refer to one set bring it together.
   const uses = new Map<string, number>();
-  for (const id of world.rulesOfGroup.of(group)) {
-    touched.item(host, `rule/${group}/${id}`);
-    const set = remoteSet(world.get('security_group_rules', id)!);
-    if (set !== null) uses.set(set, (uses.get(set) ?? 0) + 1);
+  for (const group of groups) {
+    for (const id of world.rulesOfGroup.of(group)) {
+      touched.item(host, `rule/${group}/${id}`);
+      const set = remoteSet(world.get('security_group_rules', id)!);
+      if (set !== null) uses.set(set, (uses.get(set) ?? 0) + 1);
+    }
   }
   for (const [set, count] of uses) setUseChanged(world, set, host, course, count, touched);
 }
