@@ -149,7 +149,7 @@ eachStore('wrong rules are refused with the error of Neutron, and the store is u
     ['InvalidCIDR', { remote_ip_prefix: '10.0.0.0/24\n' }],
     ['SecurityGroupRuleParameterConflict', { ethertype: 'IPv6', remote_ip_prefix: '10.0.0.0/24' }],
     ['SecurityGroupEthertypeConflictWithProtocol', { protocol: 'ipv6-icmp' }],
-    ['SecurityGroupRemoteGroupAndRemoteIpPrefix', { remote_ip_prefix: '10.0.0.0/24', remote_group_id: id }],
+    ['SecurityGroupMultipleRemoteEntites', { remote_ip_prefix: '10.0.0.0/24', remote_group_id: id }],
     ['SecurityGroupNotFound', { remote_group_id: foreign.id }],
     ['SecurityGroupNotFound', { remote_group_id: crypto.randomUUID() }],
     ['AddressGroupNotFound', { remote_address_group_id: crypto.randomUUID() }],
@@ -161,7 +161,7 @@ eachStore('wrong rules are refused with the error of Neutron, and the store is u
   await assert.rejects(addRule(store, foreign.id, {}), refused('SecurityGroupNotFound'));
   await assert.rejects(addRules(store, id, [{ protocol: 'tcp' }, { protocol: 6 }]), refused('DuplicateSecurityGroupRuleInPost'));
   await assert.rejects(store.write((tx) => rulesRule.create(tx, admin, [given(id, {}), given(foreign.id, {})])), refused('SecurityGroupNotSingleGroupRules'));
-  await assert.rejects(store.write((tx) => rulesRule.create(tx, admin, [given(id, {}), given(id, { protocol: 'tcp' }, 'other')])), refused('SecurityGroupRulesNotSingleTenant'));
+  await assert.rejects(store.write((tx) => rulesRule.create(tx, admin, [given(id, {}), given(id, { protocol: 'tcp' }, 'other')])), refused('SecurityGroupRulesNotSingleProject'));
   assert.deepEqual(await everything(store), before);
 });
 
