@@ -301,3 +301,37 @@ test('the states of the fake connection tracker are those of the userspace datap
   }
   client.close();
 });
+
+/** Question, answer, and what is known of the first packet behind conntrack, in both. */
+const FIRST_PACKETS: readonly (readonly [string, string, string])[] = [
+  ['udp,tp_src=1,tp_dst=2', 'udp,tp_src=2,tp_dst=1', 'ct_nw_proto=17,ct_tp_src=1,ct_tp_dst=2'], ['tcp,tcp_flags=0x2,tp_src=1,tp_dst=2', 'tcp,tcp_flags=0x12,tp_src=2,tp_dst=1', 'ct_nw_proto=6,ct_tp_src=1,ct_tp_dst=2'],
+  ['icmp,icmp_type=8', 'icmp,icmp_type=0', 'ct_nw_proto=1,ct_tp_src=8,ct_tp_dst=0'], ['icmp6,icmp_type=128', 'icmp6,icmp_type=129', 'ct_nw_proto=58,ct_tp_src=128'], ['ip,nw_proto=47', 'ip,nw_proto=47', 'ct_nw_proto=47'],
+  ['udp6,tp_src=1,tp_dst=2', 'udp6,tp_src=2,tp_dst=1', 'ct_nw_proto=17,ct_tp_dst=2'],
+];
+
+test('both trackers tell the first packet of a connection, of new packets and of answers', async () => {
+  await real.ovs.tool('ovs-vsctl', 'add-br', 'br-first', '--', 'set', 'Bridge', 'br-first', 'datapath_type=netdev', '--', 'add-port', 'br-first', 'asks', '--', 'set', 'Interface', 'asks', 'type=internal', 'ofport_request=1');
+  const client = await OpenFlowClient.connect(real.ovs.mgmtSocket('br-first'));
+  const other = new FakeSwitch();
+  for (const port of [1, 2]) other.addPort('br-first', port);
+  const addresses = (six: boolean, i: number, from: number, to: number): string => (six ? `ipv6_src=fd00:${i}::${from},ipv6_dst=fd00:${i}::${to}` : `nw_src=10.0.${i}.${from},nw_dst=10.0.${i}.${to}`);
+  const flows = ['ip', 'ipv6'].map((family) => `table=0,${family} actions=ct(table=1,zone=6)`).concat(FIRST_PACKETS.map(([question, , first], i) => {
+    const six = question.includes('6,');
+    return `table=1,priority=${i + 1},ct_state=-inv+trk,${six ? 'ipv6' : 'ip'},${addresses(six, i, 1, 2).replace(/(nw|ipv6)_/g, 'ct_$1_')},${first} actions=ct(commit,zone=6),output:2`;
+  }));
+  const mods: FlowMod[] = flows.map((line) => ({ command: 'add', flow: parseFlow(line) }));
+  await Promise.all([client.bundle(mods), other.bridge('br-first').bundle(mods)]);
+  for (const [i, [question, answer]] of FIRST_PACKETS.entries()) {
+    for (const [text, from, to] of [[question, 1, 2], [answer, 2, 1]] as const) {
+      const packet = `in_port=1,${text},dl_src=${mac(i)},dl_dst=02:00:00:00:00:02,${addresses(text.includes('6,'), i, from, to)},nw_ttl=64`;
+      assert.equal(other.inject('br-first', packet).outputs.length, 1, `the fake: ${packet}`);
+      const dumped = await real.ovs.tool('ovs-ofctl', 'compose-packet', traceWords(packet.replace('in_port=1,', '')));
+      const hex = dumped.split('\n').map((line) => line.slice(10, 58).replace(/[^0-9a-f]/g, '')).join('');
+      await real.ovs.tool('ovs-ofctl', 'packet-out', 'br-first', `in_port=1,packet=${hex},actions=table`);
+      await real.ovs.tool('ovs-appctl', 'revalidator/wait');
+    }
+  }
+  const counts = (await client.dumpFlows({ table: 1 })).sort((a, b) => a.priority - b.priority).map(({ n_packets }) => Number(n_packets));
+  assert.deepEqual(counts, FIRST_PACKETS.map(() => 2));
+  client.close();
+});
