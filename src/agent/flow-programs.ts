@@ -9,6 +9,7 @@ import { type OpenFlowClient, OpenFlowError } from '#openflow/openflow-client.ts
 import { FlowTable } from './drivers/ovs/flow-table.ts';
 import { HostView, type OfPorts } from './pipeline/host-view.ts';
 import { allOwners, linesOf, ownersOf, tunnelOwners } from './pipeline/owners.ts';
+import type { BridgeLines } from './pipeline/segment-flows.ts';
 
 export interface FlowProgramsOptions {
   readonly ofports: OfPorts;
@@ -80,10 +81,11 @@ export class FlowPrograms {
   /** Renders what is dirty into the tables. */
   render(): void {
     for (const owner of this.#dirty) {
-      const lines = linesOf(this.view, this.#options.ofports, owner);
+      const { lines, failure } = this.#linesOf(owner);
       // The state may have named a bridge since the bridges were opened: the owner waits for the next round.
       if (lines.every(({ bridge }) => this.#tables.has(bridge))) this.#dirty.delete(owner);
       this.#failed.delete(owner);
+      if (failure !== undefined) this.#fail(owner, failure);
       for (const [name, table] of this.#tables) {
         const wanted = lines.filter((each) => each.bridge === name).flatMap((each) => [...each.lines]);
         try {
@@ -92,6 +94,15 @@ export class FlowPrograms {
           this.#fail(owner, (error as Error).message);
         }
       }
+    }
+  }
+
+  /** What `owner` wants; of one that the switch cannot hold nothing, and the reason (law 4). */
+  #linesOf(owner: string): { lines: BridgeLines[]; failure?: string } {
+    try {
+      return { lines: linesOf(this.view, this.#options.ofports, owner) };
+    } catch (error) {
+      return { lines: [], failure: (error as Error).message };
     }
   }
 

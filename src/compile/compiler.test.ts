@@ -8,6 +8,7 @@ import { Compiler, type RowChange } from './compiler.ts';
 const HOSTS = ['h1', 'h2', 'h3'];
 const NETWORKS = ['n1', 'n2'];
 const GROUPS = ['g1', 'g2'];
+const ADDRESS_GROUPS = ['b1', 'b2'];
 const PORTS = ['p1', 'p2', 'p3', 'p4', 'p5'];
 const ROUTERS = ['q1', 'q2'];
 const FLOATING_IPS = ['f1', 'f2'];
@@ -23,7 +24,7 @@ function rows<T extends RowChange['table'], G>(table: T, fields: { [K in keyof G
 
 const port = rows('ports', {
   network_id: idOf(...NETWORKS), host: idOf('', ...HOSTS), bound: fc.boolean(), groups: fc.subarray(GROUPS), secure: fc.boolean(), up: fc.boolean(),
-  addresses: fc.uniqueArray(address, { maxLength: 2 }), status: idOf('ACTIVE', 'DOWN'), pairs: fc.uniqueArray(idOf('10.9.0.0/24', '10.0.0.3'), { maxLength: 1 }),
+  addresses: fc.uniqueArray(address, { maxLength: 2 }), status: idOf('ACTIVE', 'DOWN'), pairs: fc.uniqueArray(idOf('10.9.0.0/24', '10.9.0.5/24', '10.0.0.3', '10.0.0.3/32'), { maxLength: 2 }),
   owner: idOf('compute:nova', 'compute:nova', 'network:dhcp', 'network:router_interface', 'network:router_interface', 'network:router_gateway', 'network:floatingip'), router: idOf(...ROUTERS),
   project_id: idOf('p', 'q'), dns_name: idOf('', 'vm', 'www.vm'), dns_domain: idOf('', 'b.'),
 }, (id, given) => ({
@@ -39,8 +40,8 @@ const subnet = rows('subnets', { gateway: idOf(0, 1, null), enable_dhcp: fc.bool
   const [cidr, ...gateways] = id.startsWith('s4') ? ['10.0.0.0/24', '10.0.0.1', '10.0.0.3'] : ['fd00::/64', 'fd00::3', 'fd00::4'];
   return { ...given, network_id: id.slice(3), ip_version: Number(id[1]), cidr, gateway_ip: gateway === null ? null : gateways[gateway], dns_nameservers: [], host_routes: [], ipv6_address_mode: null, ipv6_ra_mode: id.startsWith('s6') ? ra : null };
 });
-const rule = rows('security_group_rules', { security_group_id: idOf(...GROUPS), remote_group_id: idOf(null, ...GROUPS) }, (_id, given) => ({
-  ...given, direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', port_range_min: 1, port_range_max: 2, remote_ip_prefix: null, normalized_cidr: null, conj_id: 1,
+const rule = rows('security_group_rules', { security_group_id: idOf(...GROUPS), remote: idOf(null, ...GROUPS, ...ADDRESS_GROUPS) }, (_id, { remote, ...given }) => ({
+  ...given, remote_group_id: GROUPS.includes(remote!) ? remote : null, remote_address_group_id: ADDRESS_GROUPS.includes(remote!) ? remote : null, direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', port_range_min: 1, port_range_max: 2, remote_ip_prefix: null, normalized_cidr: null, conj_id: 1,
 }));
 const host = rows('hosts', { ip: idOf('192.168.2.1', '192.168.2.2', null), bridge: idOf('br-phys', 'br-ext') }, (id, { ip, bridge }) => ({ tunneling_ip: ip && `${ip}${id.slice(1)}`, bridge_mappings: { physnet: bridge } }));
 const dhcpBinding = rows('dhcp_bindings', { port_id: idOf(...PORTS) }, (id, given) => ({ ...given, network_id: id.split('/')[0], host: id.split('/')[1] }));
@@ -65,6 +66,7 @@ const TABLES: readonly { weight: number; ids: readonly string[]; row: (id: strin
   { weight: 2, ids: NETWORKS, row: network },
   { weight: 3, ids: NETWORKS.flatMap((id) => [`s4-${id}`, `s6-${id}`]), row: subnet },
   { weight: 3, ids: ['r1', 'r2', 'r3'], row: rule },
+  { weight: 2, ids: pairsOf(ADDRESS_GROUPS, ['10.0.0.3/32', '10.9.0.0/24', 'fd00::3/128']), row: rows('address_associations', {}, (id) => ({ address_group_id: id.slice(0, 2), address: id.slice(3) })) },
   { weight: 1, ids: GROUPS, row: rows('security_groups', { stateful: fc.boolean() }, (_id, given) => given) },
   { weight: 1, ids: HOSTS, row: host },
   { weight: 2, ids: pairsOf(HOSTS, NETWORKS), row: rows('local_vlans', { number: fc.integer({ min: 1, max: 3 }) }, (_id, given) => given) },

@@ -2,11 +2,14 @@
  * Which items of which hosts a change may alter. Asked after the world has taken the change; may name an item too
  * many, never one too few. Where a change reaches too far to say cheaply, whole hosts are named and recompiled.
  */
+import { remoteSet } from '#hoststate/port.ts';
+import type { AddressAssociation } from '#model/address-groups.ts';
 import type { SubnetPool } from '#model/address-scopes.ts';
 import type { Server } from '#model/compute.ts';
 import type { Network, Port, Subnet } from '#model/networks.ts';
 import { type FloatingIp, type PortForwarding, type Router, ROUTER_PORT_OWNERS } from '#model/routers.ts';
 import type { SecurityGroup, SecurityGroupRule } from '#model/security-groups.ts';
+import { setElement } from '#net/cidr.ts';
 import { TUNNEL_TYPES, boundHost, filteringGroups, memberAddresses, type DhcpBinding, type Host, type LocalVlan, type RouterBinding, type TableName, type Tables, type World } from './world.ts';
 
 export class Touched {
@@ -40,8 +43,11 @@ export function touch<T extends TableName>(world: World, table: T, before: Table
     case 'networks': return networkChanged(world, (rows[0] as Network).id, touched);
     case 'subnets': return networkChanged(world, (rows[0] as Subnet).network_id, touched);
     case 'security_groups': return groupChanged(world, before as SecurityGroup | undefined, after as SecurityGroup | undefined, touched);
-    case 'security_group_rules': {
-      for (const row of rows) ruleChanged(world, row as SecurityGroupRule, touched);
+    case 'security_group_rules': return ruleChanged(world, before as SecurityGroupRule | undefined, after as SecurityGroupRule | undefined, touched);
+    case 'address_associations': {
+      for (const { address_group_id, address } of rows as AddressAssociation[]) {
+        for (const host of world.setUse.of(address_group_id)) touched.item(host, `member/${address_group_id}/${setElement(address) ?? address}`);
+      }
       return;
     }
     case 'servers': {
@@ -124,6 +130,7 @@ function presenceChanged(world: World, networkId: string, host: string, touched:
 }
 
 function groupsOfPortChanged(world: World, before: Port | undefined, after: Port | undefined, touched: Touched): void {
+  const [left, came] = [new Set<string>(), new Set<string>()];
   const groups = new Set([...(before?.security_groups ?? []), ...(after?.security_groups ?? [])]);
   for (const group of groups) {
     const had = before?.security_groups.includes(group) ? memberAddresses(before) : new Set<string>();
@@ -131,34 +138,51 @@ function groupsOfPortChanged(world: World, before: Port | undefined, after: Port
     const changed = [...had].filter((address) => !has.has(address)).concat([...has].filter((address) => !had.has(address)));
     if (changed.length > 0) {
       // The port's own hosts too: with this change they may have ceased to use the group, and nobody else would say so.
-      const hosts = world.hostsUsingRemote(group);
+      const hosts = new Set(world.setUse.of(group));
       for (const port of [before, after]) if (port && boundHost(port)) hosts.add(boundHost(port)!);
       for (const host of hosts) for (const address of changed) touched.item(host, `member/${group}/${address}`);
     }
     const filteredOn = (port: Port | undefined) => (port && filteringGroups(port).includes(group) ? boundHost(port) : null);
     const [oldHost, newHost] = [filteredOn(before), filteredOn(after)];
     if (oldHost === newHost) continue;
-    for (const host of [oldHost, newHost]) if (host) groupUseChanged(world, group, host, touched);
+    if (oldHost && !world.groupUse.has(group, oldHost)) left.add(group);
+    if (newHost && world.groupUse.count(group, newHost) === 1) came.add(group);
   }
+  if (left.size > 0) groupUseChanged(world, left, boundHost(before!)!, 'left', touched);
+  if (came.size > 0) groupUseChanged(world, came, boundHost(after!)!, 'came', touched);
 }
 
-/** The group may have begun or ceased to filter ports on the host: its rules and their remote sets come or go. */
-function groupUseChanged(world: World, group: string, host: string, touched: Touched): void {
-  if (host && world.groupUse.count(group, host) > 1) return;
-  for (const id of world.rulesOfGroup.of(group)) {
-    touched.item(host, `rule/${group}/${id}`);
-    remoteTouched(world, world.get('security_group_rules', id)?.remote_group_id, host, touched);
+type Course = 'came' | 'left';
+
+/** The host's first port of each of `groups` has come, or its last one left: their rules come or go, and the sets that these refer to. */
+function groupUseChanged(world: World, groups: ReadonlySet<string>, host: string, course: Course, touched: Touched): void {
+  // Counted over all of them: two groups that refer to one set bring it together.
+  const uses = new Map<string, number>();
+  for (const group of groups) {
+    for (const id of world.rulesOfGroup.of(group)) {
+      touched.item(host, `rule/${group}/${id}`);
+      const set = remoteSet(world.get('security_group_rules', id)!);
+      if (set !== null) uses.set(set, (uses.get(set) ?? 0) + 1);
+    }
   }
+  for (const [set, count] of uses) setUseChanged(world, set, host, course, count, touched);
 }
 
-function remoteTouched(world: World, remote: string | null | undefined, host: string, touched: Touched): void {
-  if (remote) for (const address of world.addresses.of(remote)) touched.item(host, `member/${remote}/${address}`);
+/** `uses` uses of the set have come to the host or left it: its members come or go with the first and the last one, not with each rule. */
+function setUseChanged(world: World, set: string, host: string, course: Course, uses: number, touched: Touched): void {
+  if (world.setUse.count(set, host) !== (course === 'came' ? uses : 0)) return;
+  for (const address of world.addresses.of(set)) touched.item(host, `member/${set}/${address}`);
 }
 
-function ruleChanged(world: World, rule: SecurityGroupRule, touched: Touched): void {
-  for (const host of world.groupUse.of(rule.security_group_id)) {
-    touched.item(host, `rule/${rule.security_group_id}/${rule.id}`);
-    remoteTouched(world, rule.remote_group_id, host, touched);
+function ruleChanged(world: World, before: SecurityGroupRule | undefined, after: SecurityGroupRule | undefined, touched: Touched): void {
+  const kept = before && after && before.security_group_id === after.security_group_id && remoteSet(before) === remoteSet(after);
+  for (const [rule, course] of [[before, 'left'], [after, 'came']] as const) {
+    if (!rule) continue;
+    const set = remoteSet(rule);
+    for (const host of world.groupUse.of(rule.security_group_id)) {
+      touched.item(host, `rule/${rule.security_group_id}/${rule.id}`);
+      if (set !== null && !kept) setUseChanged(world, set, host, course, 1, touched);
+    }
   }
 }
 

@@ -2,12 +2,15 @@
  * The intent of the whole cloud as compile sees it: rows of the store with the indexes that make the cost of a change
  * follow the change. Rows are replaced, never altered; every index is updated by `put` and `remove` only.
  */
+import { remoteSet } from '#hoststate/port.ts';
+import type { AddressAssociation } from '#model/address-groups.ts';
 import type { Server } from '#model/compute.ts';
 import type { Config } from '#model/config.ts';
 import type { SubnetPool } from '#model/address-scopes.ts';
 import type { Network, Port, Subnet } from '#model/networks.ts';
 import { type FloatingIp, type PortForwarding, type Router, ROUTER_PORT_OWNERS } from '#model/routers.ts';
 import type { SecurityGroup, SecurityGroupRule } from '#model/security-groups.ts';
+import { setElement } from '#net/cidr.ts';
 import { Index, PairCounts } from './counts.ts';
 
 /** A host as its agent reports it. */
@@ -49,6 +52,7 @@ export interface Tables {
   ports: Port;
   security_groups: SecurityGroup;
   security_group_rules: SecurityGroupRule;
+  address_associations: AddressAssociation;
   servers: Server;
   hosts: Host;
   local_vlans: LocalVlan;
@@ -69,7 +73,7 @@ export const TUNNEL_TYPES: ReadonlySet<string> = new Set(['vxlan', 'gre', 'genev
 
 export class World {
   readonly #rows: { [T in TableName]: Map<string, Tables[T]> } = {
-    networks: new Map(), subnets: new Map(), ports: new Map(), security_groups: new Map(), security_group_rules: new Map(),
+    networks: new Map(), subnets: new Map(), ports: new Map(), security_groups: new Map(), security_group_rules: new Map(), address_associations: new Map(),
     servers: new Map(), hosts: new Map(), local_vlans: new Map(), dhcp_bindings: new Map(), subnetpools: new Map(),
     routers: new Map(), router_bindings: new Map(), floatingips: new Map(), port_forwardings: new Map(),
   };
@@ -80,7 +84,6 @@ export class World {
   readonly portsOnHost = new Index();
   readonly portsOfGroup = new Index();
   readonly rulesOfGroup = new Index();
-  readonly rulesOfRemoteGroup = new Index();
   readonly serversOfHost = new Index();
   readonly serversOfPort = new Index();
   readonly dhcpOfNetwork = new Index();
@@ -107,7 +110,11 @@ export class World {
   readonly groupUse = new PairCounts();
   /** (host, group). */
   readonly groupsOfHost = new PairCounts();
-  /** (group, address): how many members hold it. */
+  /** (set, host): how many pairs of a rule that refers to the set and a host that filters by the rule there are. */
+  readonly setUse = new PairCounts();
+  /** (host, set). */
+  readonly setsOfHost = new PairCounts();
+  /** (set, address): how many members of the security group hold it, or that the address group lists it. */
   readonly addresses = new PairCounts();
 
   readonly settings: Settings;
@@ -165,16 +172,6 @@ export class World {
     return [...this.localVlansOfHost.of(host)].map((id) => id.slice(host.length + 1)).filter((networkId) => !this.presence.has(networkId, host));
   }
 
-  /** The hosts that have a filtered port whose group has a rule with this remote group. */
-  hostsUsingRemote(groupId: string): Set<string> {
-    const hosts = new Set<string>();
-    for (const id of this.rulesOfRemoteGroup.of(groupId)) {
-      const rule = this.get('security_group_rules', id);
-      for (const host of rule ? this.groupUse.of(rule.security_group_id) : []) hosts.add(host);
-    }
-    return hosts;
-  }
-
   #index(table: TableName, row: Tables[TableName], by: 1 | -1): void {
     const set = (index: Index, key: string | null) => {
       if (key) by === 1 ? index.add(key, row.id) : index.delete(key, row.id);
@@ -207,7 +204,13 @@ export class World {
       case 'security_group_rules': {
         const rule = row as SecurityGroupRule;
         set(this.rulesOfGroup, rule.security_group_id);
-        return set(this.rulesOfRemoteGroup, rule.remote_group_id);
+        for (const host of this.groupUse.of(rule.security_group_id)) this.#useSet(rule, host, by);
+        return;
+      }
+      case 'address_associations': {
+        const { address_group_id, address } = row as AddressAssociation;
+        this.addresses.add(address_group_id, setElement(address) ?? address, by);
+        return;
       }
       case 'ports': {
         const port = row as Port;
@@ -227,11 +230,20 @@ export class World {
         this.presence.add(port.network_id, host, by);
         this.networksOfHost.add(host, port.network_id, by);
         for (const group of filteringGroups(port)) {
-          this.groupUse.add(group, host, by);
           this.groupsOfHost.add(host, group, by);
+          if (!this.groupUse.add(group, host, by)) continue;
+          for (const id of this.rulesOfGroup.of(group)) this.#useSet(this.get('security_group_rules', id)!, host, by);
         }
       }
     }
+  }
+
+  /** The host begins or ceases to filter by the rule. */
+  #useSet(rule: SecurityGroupRule, host: string, by: 1 | -1): void {
+    const id = remoteSet(rule);
+    if (id === null) return;
+    this.setUse.add(id, host, by);
+    this.setsOfHost.add(host, id, by);
   }
 }
 
@@ -250,7 +262,8 @@ export function filteringGroups(port: Port): readonly string[] {
   return isFiltered(port) ? port.security_groups : [];
 }
 
-/** What a port adds to the address sets of its groups: fixed addresses and allowed pairs. */
+/** What a port adds to the address sets of its groups: fixed addresses and allowed pairs, `10.0.0.5/24` as the prefix that it is. */
 export function memberAddresses(port: Port): Set<string> {
-  return new Set([...port.fixed_ips.map((fixed) => fixed.ip_address!), ...port.allowed_address_pairs.map((pair) => pair.ip_address!)]);
+  const held = [...port.fixed_ips, ...port.allowed_address_pairs].map(({ ip_address }) => ip_address!);
+  return new Set(held.map((address) => setElement(address) ?? address));
 }

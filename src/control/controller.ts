@@ -21,9 +21,12 @@ import { statusLines } from './http/metrics.ts';
 import { identityService } from './identity/identity-service.ts';
 import { KeystoneAuthenticator } from './identity/keystone-authenticator.ts';
 import { imageService } from './image/service.ts';
+import { addressGroupsRule } from './network/address-groups.ts';
 import { addressScopesRule } from './network/address-scopes.ts';
 import { agentsRule, heartbeat } from './network/agents.ts';
 import { setPortStatus } from './network/binding.ts';
+import { defaultSecurityGroupRulesRule } from './network/default-security-group-rules.ts';
+import { defaultStatefulnessRule } from './network/default-statefulness.ts';
 import { floatingIpsRule } from './network/floating-ips.ts';
 import { hostAgents } from './network/host-agents.ts';
 import { freeHostNumber } from './network/host-numbers.ts';
@@ -89,7 +92,7 @@ export class Controller {
       await ports.delete(tx, context, gone);
     } };
     const agents = agentsRule({ config, evacuate: (tx, host) => evacuate(tx, config, host) });
-    const rules: Rule[] = [networks, subnets, serverPorts, addressScopesRule(), subnetPoolsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), agents];
+    const rules: Rule[] = [networks, subnets, serverPorts, addressScopesRule(), subnetPoolsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), defaultSecurityGroupRulesRule(), defaultStatefulnessRule(), addressGroupsRule(), agents];
     if (config.service_plugins.includes('router')) rules.push(routersRule({ config }), floatingIpsRule({ config }), ...(config.service_plugins.includes('port_forwarding') ? [portForwardingsRule()] : []));
 
     const secret = await metadataSecret(store, config);

@@ -46,11 +46,16 @@ export interface RuleItem {
   readonly conj_id: number;
 }
 
+/** The set of addresses that a rule refers to, whichever kind of group has them; null when it refers to none. */
+export function remoteSet(rule: Pick<RuleItem, 'remote_group_id' | 'remote_address_group_id'>): string | null {
+  return rule.remote_group_id ?? rule.remote_address_group_id;
+}
+
 /** One address of a set that rules refer to: one member more is one item more (DESIGN law 5). */
 export interface MemberItem {
   readonly type: 'member';
   /** The security group whose member has the address, or the address group that lists it. */
   readonly set_id: string;
-  /** An address, or a prefix: of an allowed address pair or an address group. */
+  /** An address, or a prefix of an allowed address pair or an address group, as `setElement` spells it: one element of two sets is one match. */
   readonly address: string;
 }

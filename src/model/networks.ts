@@ -78,7 +78,7 @@ export const port = defineResource({
     device_owner: defaulted(text(255), ''),
     security_groups: optional(list(uuid, { unique: true })),
     port_security_enabled: optional(boolean, { writers: 'network_owner' }),
-    allowed_address_pairs: defaulted(list(object({ ip_address: text(64), mac_address: macAddress }, ['ip_address'])), [], { writers: 'network_owner' }),
+    allowed_address_pairs: defaulted(list(object({ ip_address: text(64), mac_address: macAddress })), [], { writers: 'network_owner' }),
     extra_dhcp_opts: defaulted(list(object({ opt_name: text(64), opt_value: nullable(text(255)), ip_version: integer(4, 6) }, ['opt_name'])), []),
     'binding:host_id': defaulted(text(255), '', adminOnly),
     'binding:vnic_type': defaulted(enumeration('normal', 'direct', 'macvtap', 'direct-physical', 'baremetal', 'virtio-forwarder', 'smart-nic'), 'normal'),

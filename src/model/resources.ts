@@ -2,12 +2,13 @@
 import { applicationCredential, domain, project, role, user } from './identity.ts';
 import { flavor, keypair, server } from './compute.ts';
 import { image } from './images.ts';
+import { addressGroup } from './address-groups.ts';
 import { addressScope, subnetPool } from './address-scopes.ts';
 import { network, port, subnet } from './networks.ts';
 import { agent } from './agents.ts';
 import type { Resource } from './resource.ts';
 import { floatingIp, portForwarding, router } from './routers.ts';
-import { securityGroup, securityGroupRule } from './security-groups.ts';
+import { defaultSecurityGroupRule, defaultStatefulness, securityGroup, securityGroupRule } from './security-groups.ts';
 
 export interface DeclaredResource {
   readonly resource: Resource;
@@ -26,7 +27,10 @@ export const RESOURCES: readonly DeclaredResource[] = [
   { resource: subnetPool, indexes: [['project_id'], ['address_scope_id']] },
   { resource: agent, unique: [['host', 'agent_type']] },
   { resource: securityGroup, indexes: [['project_id'], ['name']] },
-  { resource: securityGroupRule, indexes: [['security_group_id'], ['project_id'], ['remote_group_id']] },
+  { resource: securityGroupRule, indexes: [['security_group_id'], ['project_id'], ['remote_group_id'], ['remote_address_group_id']] },
+  { resource: defaultSecurityGroupRule },
+  { resource: defaultStatefulness, indexes: [['project_id']] },
+  { resource: addressGroup, indexes: [['project_id'], ['name']] },
   { resource: domain, unique: [['name']] },
   { resource: project, unique: [['domain_id', 'name']], indexes: [['parent_id']] },
   { resource: user, unique: [['domain_id', 'name']] },

@@ -36,6 +36,12 @@ export function normalizeCidr(text: string): string | undefined {
   return cidr && formatCidr(cidr);
 }
 
+/** The one spelling of an address or prefix as an element of a set: no host bits, and no length behind a single address. `undefined` when it is neither. */
+export function setElement(text: string): string | undefined {
+  const cidr = parseCidr(text);
+  return cidr && (cidr.prefix === IP_BITS[cidr.version] ? formatIp({ version: cidr.version, value: cidr.base }) : formatCidr(cidr));
+}
+
 /** How many addresses the prefix spans. */
 export function cidrSize(cidr: Cidr): bigint {
   return 1n << BigInt(IP_BITS[cidr.version] - cidr.prefix);

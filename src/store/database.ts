@@ -55,6 +55,17 @@ export interface PortGroupRow {
   security_group_id: string;
 }
 
+/** A prefix of an address group, in canonical form. */
+export interface AddressAssociationRow {
+  address_group_id: string;
+  address: string;
+}
+
+/** What a new store is given once, and does not get again when somebody deletes it. */
+export interface MadeOnceRow {
+  name: string;
+}
+
 /** A project's own limit of a resource; without a row the configured default holds. */
 export interface QuotaRow {
   project_id: string;
@@ -120,6 +131,8 @@ export interface Database {
   segment_allocations: SegmentAllocationRow;
   host_numbers: HostNumberRow;
   port_security_groups: PortGroupRow;
+  address_associations: AddressAssociationRow;
+  made_once: MadeOnceRow;
   network_dhcp_bindings: DhcpBindingRow;
   router_bindings: RouterBindingRow;
   quotas: QuotaRow;

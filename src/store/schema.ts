@@ -49,6 +49,8 @@ const SUPPORT: readonly TableSpec[] = [
   { name: 'segment_allocations', columns: { network_type: 'text', physical_network: 'text', segmentation_id: 'integer', network_id: 'text' }, primary: ['network_type', 'physical_network', 'segmentation_id'], indexes: [['network_id']] },
   { name: 'host_numbers', columns: { host: 'text', kind: 'text', key: 'text', number: 'integer' }, primary: ['host', 'kind', 'key'], unique: [['host', 'kind', 'number']] },
   { name: 'port_security_groups', columns: { port_id: 'text', security_group_id: 'text' }, primary: ['port_id', 'security_group_id'], indexes: [['security_group_id']] },
+  { name: 'address_associations', columns: { address_group_id: 'text', address: 'text' }, primary: ['address_group_id', 'address'] },
+  { name: 'made_once', columns: { name: 'text' }, primary: ['name'] },
   { name: 'quotas', columns: { project_id: 'text', resource: 'text', hard_limit: 'integer' }, primary: ['project_id', 'resource'] },
   { name: 'role_assignments', columns: { user_id: 'text', target_type: 'text', target_id: 'text', role_id: 'text' }, primary: ['user_id', 'target_type', 'target_id', 'role_id'], indexes: [['target_id'], ['role_id']] },
   { name: 'identity_secrets', columns: { owner_id: 'text', secret_hash: 'text', generation: 'integer' }, primary: ['owner_id'] },

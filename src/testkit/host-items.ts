@@ -39,14 +39,15 @@ export interface RuleGiven {
   readonly range?: readonly [number, number?];
   readonly prefix?: string;
   readonly group?: string;
+  readonly addressGroup?: string;
 }
 
 /** Ingress, IPv4, everything from everywhere, unless `given` says otherwise. */
 export function rule(security_group_id: string, conj_id: number, given: RuleGiven = {}): RuleItem {
-  const { direction = 'ingress', ethertype = 'IPv4', protocol = null, range, prefix = null, group = null } = given;
+  const { direction = 'ingress', ethertype = 'IPv4', protocol = null, range, prefix = null, group = null, addressGroup = null } = given;
   return {
     type: 'rule', rule_id: `r${conj_id}`, security_group_id, direction, ethertype, protocol,
-    port_range_min: range?.[0] ?? null, port_range_max: range?.[1] ?? null, remote_ip_prefix: prefix, remote_group_id: group, remote_address_group_id: null, conj_id,
+    port_range_min: range?.[0] ?? null, port_range_max: range?.[1] ?? null, remote_ip_prefix: prefix, remote_group_id: group, remote_address_group_id: addressGroup, conj_id,
   };
 }
 
@@ -92,5 +93,8 @@ export function richHost(): Item[] {
     rule('ops', 33, { direction: 'egress', group: 'default' }), rule('ops', 34, { direction: 'egress', ethertype: 'IPv6', protocol: 6, prefix: '::/0' }),
     ...['10.0.0.1', '10.0.0.2', '10.0.0.128/25', '10.0.0.7', '10.0.0.3', '10.0.0.33', 'fd00::1', 'fd00::3', 'fd00::21'].map((address) => member('default', address)),
     ...['10.0.0.3', '10.0.0.34', '10.0.0.7'].map((address) => member('ops', address)),
+    // An address group whose prefixes hold addresses of the groups above, and one another.
+    rule('ops', 35, { protocol: 6, range: [8090, 8099], addressGroup: 'nets' }), rule('default', 36, { ethertype: 'IPv6', addressGroup: 'nets' }),
+    ...['10.0.0.0/24', '10.0.0.3', '10.0.0.32/27', 'fd00::/64'].map((address) => member('nets', address)),
   ];
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, afterEach, test } from 'node:test';
 import { SwitchManager } from '#agent/switch-manager.ts';
-import type { Item } from '#hoststate/host-state.ts';
+import { type Item, keyOf } from '#hoststate/host-state.ts';
 import type { PortItem } from '#hoststate/port.ts';
 import type { SegmentItem } from '#hoststate/switching.ts';
+import { member, openPort, port as portItem, rule } from '#testkit/host-items.ts';
 import { type PrivateOvs, startPrivateOvs } from '#testkit/private-ovs.ts';
 
 let ovs: PrivateOvs;
@@ -111,4 +112,35 @@ test('N-OVS-6 law 3: a zone is emptied for a new network; an agent without memor
   manager.update([segment('k', 2)], ['segment/m']);
   await manager.apply();
   assert.deepEqual(flushed, [[1], [2], [2]]);
+});
+
+test('a real switch admits by sets that overlap what each rule names: an address and its prefix in one set and in two, and everybody', async () => {
+  const [web, ssh, all] = [rule('g', 1, { protocol: 6, range: [80, 80], addressGroup: 'nets' }), rule('g', 2, { protocol: 6, range: [22, 22], group: 'admins' }), rule('g', 3, { protocol: 6, range: [25, 25], addressGroup: 'all' })];
+  const nets = ['10.0.0.0/24', '10.0.0.5'].map((address) => member('nets', address));
+  const admins = ['10.0.0.5', '10.0.0.4/30'].map((address) => member('admins', address));
+  await start(segment('n', 1), portItem('v', 'n', 'fa:16:3e:00:00:01', ['10.0.0.1'], { security_groups: ['g'] }), openPort('s', 'n', 'fa:16:3e:00:00:02', []), web, ssh, all, ...nets, ...admins, member('all', '0.0.0.0/0'));
+  for (const id of ['v', 's']) await plug(id);
+  await manager.vswitch.waitApplied();
+  assert.deepEqual((await manager.apply()).filter(({ ok }) => !ok), []);
+  const enters = async (address: string, tcpPort: number): Promise<boolean> => {
+    const packet = `in_port=${manager.ofports.port('s')},tcp,dl_src=fa:16:3e:00:00:02,dl_dst=fa:16:3e:00:00:01,nw_src=${address},nw_dst=10.0.0.1,tcp_src=1025,tcp_dst=${tcpPort}`;
+    return (await ovs.tool('ovs-appctl', 'ofproto/trace', 'br-int', packet, '--ct-next', 'trk,new')).includes(`output:${manager.ofports.port('v')}`);
+  };
+  const seen = async (): Promise<string[]> => {
+    const lines: string[] = [];
+    for (const address of ['10.0.0.5', '10.0.0.6', '10.0.0.9', '192.0.2.1']) {
+      const ports: (number | '-')[] = [];
+      for (const each of [80, 22, 25]) ports.push((await enters(address, each)) ? each : '-');
+      lines.push(ports.join(' '));
+    }
+    return lines;
+  };
+  assert.deepEqual(await seen(), ['80 22 25', '80 22 25', '80 - 25', '- - 25']);
+  for (const [gone, left] of [
+    [nets[1]!, ['80 22 25', '80 22 25', '80 - 25', '- - 25']], [admins[1]!, ['80 22 25', '80 - 25', '80 - 25', '- - 25']], [nets[0]!, ['- 22 25', '- - 25', '- - 25', '- - 25']], [all, ['- 22 -', '- - -', '- - -', '- - -']],
+  ] as const) {
+    manager.update([], [keyOf(gone)]);
+    await manager.apply();
+    assert.deepEqual(await seen(), left, `after ${keyOf(gone)} went`);
+  }
 });

@@ -1,6 +1,6 @@
 /** HostState as the pipeline reads it: items with the indexes that tell what else a change concerns. */
 import { type Item, type ItemOf, type ItemType, keyOf } from '#hoststate/host-state.ts';
-import type { PortItem, RuleItem } from '#hoststate/port.ts';
+import { type PortItem, remoteSet, type RuleItem } from '#hoststate/port.ts';
 import type { FloodItem, ForwardItem } from '#hoststate/switching.ts';
 
 /** Where things are plugged into the bridges right now: OVS decides, the agent reads. */
@@ -18,9 +18,9 @@ export class HostView {
   readonly #portsOfNetwork = new Map<string, Map<string, PortItem>>();
   readonly #portsOfGroup = new Map<string, Map<string, PortItem>>();
   readonly #rulesOfGroup = new Map<string, Map<string, RuleItem>>();
-  readonly #rulesOfRemote = new Map<string, Map<string, RuleItem>>();
-  readonly #groupsOfAddress = new Map<string, Set<string>>();
-  readonly #addressesOfGroup = new Map<string, Set<string>>();
+  readonly #rulesOfSet = new Map<string, Map<string, RuleItem>>();
+  readonly #setsOfAddress = new Map<string, Set<string>>();
+  readonly #addressesOfSet = new Map<string, Set<string>>();
   readonly #floodsOfNetwork = new Map<string, Map<string, FloodItem>>();
   readonly #forwardsOfNetwork = new Map<string, Map<string, ForwardItem>>();
 
@@ -45,14 +45,14 @@ export class HostView {
   rulesOfGroup(id: string): Iterable<RuleItem> {
     return this.#rulesOfGroup.get(id)?.values() ?? [];
   }
-  rulesOfRemote(id: string): RuleItem[] {
-    return sorted(this.#rulesOfRemote.get(id));
+  rulesOfSet(id: string): RuleItem[] {
+    return sorted(this.#rulesOfSet.get(id));
   }
-  groupsOfAddress(address: string): Iterable<string> {
-    return this.#groupsOfAddress.get(address) ?? [];
+  setsOfAddress(address: string): Iterable<string> {
+    return this.#setsOfAddress.get(address) ?? [];
   }
-  addressesOfGroup(id: string): Iterable<string> {
-    return this.#addressesOfGroup.get(id) ?? [];
+  addressesOfSet(id: string): Iterable<string> {
+    return this.#addressesOfSet.get(id) ?? [];
   }
   floodsOfNetwork(id: string): FloodItem[] {
     return sorted(this.#floodsOfNetwork.get(id));
@@ -83,13 +83,15 @@ export class HostView {
         enter(this.#portsOfNetwork, item.network_id, key, item, add);
         for (const group of item.security_groups) enter(this.#portsOfGroup, group, key, item, add);
         return;
-      case 'rule':
+      case 'rule': {
         enter(this.#rulesOfGroup, item.security_group_id, key, item, add);
-        if (item.remote_group_id) enter(this.#rulesOfRemote, item.remote_group_id, key, item, add);
+        const set = remoteSet(item);
+        if (set !== null) enter(this.#rulesOfSet, set, key, item, add);
         return;
+      }
       case 'member':
-        include(this.#groupsOfAddress, item.address, item.set_id, add);
-        include(this.#addressesOfGroup, item.set_id, item.address, add);
+        include(this.#setsOfAddress, item.address, item.set_id, add);
+        include(this.#addressesOfSet, item.set_id, item.address, add);
         return;
       case 'flood': return enter(this.#floodsOfNetwork, item.network_id, key, item, add);
       case 'forward': return enter(this.#forwardsOfNetwork, item.network_id, key, item, add);

@@ -3,6 +3,7 @@
  * lines an owner wants on each bridge. Both are functions of the view, so an agent without memory wants the same.
  */
 import type { Item } from '#hoststate/host-state.ts';
+import { remoteSet } from '#hoststate/port.ts';
 import { intBridgeBase, physBridgeBase, physPatchFlows, tunBridgeBase, tunnelFlows } from './base-flows.ts';
 import { forwardFlows, networkFloodFlows } from './forward-flows.ts';
 import type { HostView, OfPorts } from './host-view.ts';
@@ -32,11 +33,13 @@ export function* ownersOf(view: HostView, item: Item): Iterable<string> {
       yield `port/${item.port_id}`;
       yield `segment/${item.network_id}`;
       return;
-    case 'rule':
+    case 'rule': {
       yield `rule/${item.security_group_id}/${item.rule_id}`;
       for (const port of view.portsOfGroup(item.security_group_id)) yield `port/${port.port_id}`;
-      if (item.remote_group_id) for (const address of view.addressesOfGroup(item.remote_group_id)) yield `member/${address}`;
+      const set = remoteSet(item);
+      if (set !== null) for (const address of view.addressesOfSet(set)) yield `member/${address}`;
       return;
+    }
     case 'member': return yield `member/${item.address}`;
     default:
   }

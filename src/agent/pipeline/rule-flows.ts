@@ -4,7 +4,7 @@
  * its connection began with. So a connection ends when no rule admits it any more, and goes on when one does again.
  */
 import { maskedPorts } from '#net/port-range.ts';
-import type { RuleItem } from '#hoststate/port.ts';
+import { remoteSet, type RuleItem } from '#hoststate/port.ts';
 import { hex } from './base-flows.ts';
 import type { HostView } from './host-view.ts';
 import { INT } from './tables.ts';
@@ -19,6 +19,8 @@ const TCP = 6;
 const UDP = 17;
 const ICMPV6 = 58;
 const SCTP = 132;
+/** DCCP and UDP-Lite. */
+const PORTS_UNSEEN: ReadonlySet<number> = new Set([33, 136]);
 
 /** A way through one of the two tables of rules, on which the rule decides. */
 interface Way {
@@ -37,7 +39,7 @@ export function ruleFlows(rules: Iterable<RuleItem>, ofport: number, stateful: b
     for (const way of waysOf(rule, stateful)) {
       for (const service of serviceMatches(rule, way)) {
         const match = (priority: number): string => `table=${way.table},priority=${priority},${way.state}${service},reg5=${hex(ofport)}`;
-        if (rule.remote_group_id) {
+        if (remoteSet(rule) !== null) {
           const key = match(PRIORITY.conjunction);
           conjunctions.set(key, [...(conjunctions.get(key) ?? []), rule.conj_id]);
           continue;
@@ -51,17 +53,22 @@ export function ruleFlows(rules: Iterable<RuleItem>, ofport: number, stateful: b
   return lines;
 }
 
-/** What a conjunction admits once both its halves hold, in both directions of a connection; whatever ports and members there are. */
+/**
+ * What a conjunction admits once both its halves hold, in both directions of a connection; whatever ports and members
+ * there are. Throws for a rule that the switch cannot hold: it is said once, and of the rule.
+ */
 export function conjunctionFlows(view: HostView, groupId: string, ruleId: string): string[] {
   const rule = view.get('rule', groupId, ruleId);
-  if (!rule?.remote_group_id) return [];
+  if (!rule) return [];
+  requireMatchable(rule);
+  if (remoteSet(rule) === null) return [];
   return TABLES.map((table) => `table=${table},priority=${PRIORITY.conjunction},conj_id=${rule.conj_id},${FAMILY[rule.ethertype]} actions=resubmit(,${ACCEPTED[table]})`);
 }
 
-/** An address of remote groups: one flow per table, naming the conjunctions of all rules that refer to its groups. */
+/** An element of remote sets: one flow per table, naming the conjunctions of all rules that refer to its sets. */
 export function memberFlows(view: HostView, address: string): string[] {
   const ethertype = address.includes(':') ? 'IPv6' : 'IPv4';
-  const rules = [...view.groupsOfAddress(address)].sort().flatMap((group) => view.rulesOfRemote(group)).filter((rule) => rule.ethertype === ethertype);
+  const rules = [...view.setsOfAddress(address)].sort().flatMap((set) => view.rulesOfSet(set)).filter((rule) => rule.ethertype === ethertype);
   if (rules.length === 0) return [];
   const clauses = rules.map((rule) => rule.conj_id).sort((a, b) => a - b).map((id) => `conjunction(${id},1/2)`).join(',');
   return TABLES.map((table) => `table=${table},priority=${PRIORITY.conjunction},${FAMILY[ethertype]},${remoteField(ethertype, table)}=${address} actions=${clauses}`);
@@ -96,8 +103,20 @@ function serviceMatches(rule: RuleItem, way: Way): string[] {
     case ICMPV6:
       if ((rule.protocol === ICMPV6) === (rule.ethertype === 'IPv6')) return icmpMatches(rule.protocol === ICMPV6 ? 'icmp6' : 'icmp', rule, way);
       return [`${FAMILY[rule.ethertype]},nw_proto=${rule.protocol}`];
-    default: return [`${FAMILY[rule.ethertype]},nw_proto=${rule.protocol}`];
+    default: return isMatchable(rule) ? [`${FAMILY[rule.ethertype]},nw_proto=${rule.protocol}`] : [];
   }
+}
+
+/**
+ * Open vSwitch reads no ports of DCCP and UDP-Lite. Such a rule admits nothing: its protocol without its ports, as
+ * Neutron's agent has it, would be more than was asked.
+ */
+function isMatchable({ protocol, port_range_min: first, port_range_max: last }: RuleItem): boolean {
+  return protocol === null || !PORTS_UNSEEN.has(protocol) || first === null || (first <= 1 && last === 65535);
+}
+
+function requireMatchable(rule: RuleItem): void {
+  if (!isMatchable(rule)) throw new Error(`Open vSwitch matches no ports of protocol ${rule.protocol}: the rule admits nothing`);
 }
 
 function portMatches(protocol: string, rule: RuleItem, way: Way): string[] {

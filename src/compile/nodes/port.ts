@@ -1,6 +1,7 @@
 /** The ports bound to the host. */
 import { deviceName } from '#model/metadata-tree.ts';
 import { ROUTER_PORT_OWNERS, routerDeviceName } from '#model/routers.ts';
+import { setElement } from '#net/cidr.ts';
 import type { Node } from '../node.ts';
 import { boundHost, filteringGroups, isFiltered } from '../world.ts';
 
@@ -24,7 +25,7 @@ export const port: Node<'port'> = {
       ip_addresses: row.fixed_ips.map((fixed) => fixed.ip_address!),
       admin_state_up: row.admin_state_up && networkUp,
       port_security_enabled: isFiltered(row),
-      allowed_address_pairs: row.allowed_address_pairs.map((pair) => ({ mac_address: pair.mac_address ?? row.mac_address, ip_address: pair.ip_address! })),
+      allowed_address_pairs: row.allowed_address_pairs.map((pair) => ({ mac_address: pair.mac_address ?? row.mac_address, ip_address: setElement(pair.ip_address!) ?? pair.ip_address! })),
       security_groups: [...filteringGroups(row)].sort(),
       stateful: filteringGroups(row).every((group) => world.get('security_groups', group)?.stateful ?? true),
     };

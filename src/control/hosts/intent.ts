@@ -1,6 +1,7 @@
 /** Rows of the store as the compiler takes them: all at the start, changed ones after each commit. */
 import type { RowChange } from '#compile/compiler.ts';
 import type { Host } from '#compile/world.ts';
+import { heldAddresses } from '../network/address-groups.ts';
 import { type Agent, agent } from '#model/agents.ts';
 import { server } from '#model/compute.ts';
 import { subnetPool } from '#model/address-scopes.ts';
@@ -28,6 +29,7 @@ export async function loadIntent(reader: Reader): Promise<RowChange[]> {
   for (const row of await reader.db.selectFrom('host_numbers').selectAll().where('kind', '=', 'local_vlan').execute()) changes.push(localVlan(`${row.host}/${row.key}`, row.number));
   for (const row of await reader.db.selectFrom('network_dhcp_bindings').selectAll().execute()) changes.push(dhcpBinding(`${row.network_id}/${row.host}`, row));
   for (const row of await reader.db.selectFrom('router_bindings').selectAll().execute()) changes.push(routerBinding(`${row.router_id}/${row.host}`, row));
+  for (const { address_group_id, address } of await reader.db.selectFrom('address_associations').selectAll().execute()) changes.push(association(`${address_group_id}/${address}`, true));
   for (const [name, table] of TABLES) for (const row of await table.list(reader)) changes.push({ table: name as 'networks', id: (row as { id: string }).id, row: row as never });
   return changes;
 }
@@ -72,6 +74,12 @@ async function loadKind(reader: Reader, kind: string, ids: readonly string[]): P
       const [networkId = '', host = ''] = id.split('/');
       found.set(id, dhcpBinding(id, await reader.db.selectFrom('network_dhcp_bindings').selectAll().where('network_id', '=', networkId).where('host', '=', host).executeTakeFirst()));
     }
+  } else if (kind === 'address_associations') {
+    const groups = Map.groupBy(ids.map((id) => association(id, false)), ({ id }) => id.slice(0, id.indexOf('/')));
+    for (const [groupId, gone] of groups) {
+      for (const change of gone) found.set(change.id, change);
+      for (const address of await heldAddresses(reader, groupId, gone.map(({ id }) => id.slice(groupId.length + 1)))) found.set(`${groupId}/${address}`, association(`${groupId}/${address}`, true));
+    }
   } else if (kind === 'router_bindings') {
     for (const id of ids) {
       const [routerId = '', host = ''] = id.split('/');
@@ -91,6 +99,12 @@ function hostOf(row: Agent): Host | undefined {
 
 function localVlan(id: string, number: number | undefined): RowChange {
   return { table: 'local_vlans', id, row: number === undefined ? undefined : { id, number } };
+}
+
+/** `group/prefix`: in the group now, or not. */
+function association(id: string, held: boolean): RowChange {
+  const slash = id.indexOf('/');
+  return { table: 'address_associations', id, row: held ? { id, address_group_id: id.slice(0, slash), address: id.slice(slash + 1) } : undefined };
 }
 
 function dhcpBinding(id: string, row: { network_id: string; host: string; port_id: string } | undefined): RowChange {

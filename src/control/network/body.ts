@@ -19,7 +19,8 @@ export function parseCreate(resource: Resource, context: Context, body: unknown)
   const envelope = requireObject(body, 'Resource body required');
   requireShallow(body);
   const many = envelope[resource.collection];
-  if (Object.hasOwn(envelope, resource.collection)) {
+  // Where one and many have one name, a list is many.
+  if (Object.hasOwn(envelope, resource.collection) && (resource.collection !== resource.member || Array.isArray(many))) {
     if (!Array.isArray(many) || many.length === 0) throw bad('Resources required');
     return { objects: many.map((item) => parseNew(resource, context, bare(resource, item))), bulk: true };
   }
@@ -62,7 +63,8 @@ function parseNew(resource: Resource, context: Context, item: Record<string, unk
       given[name] = fresh(attribute.initial.default);
     }
   }
-  if ('project_id' in resource.attributes) given['project_id'] ??= context.project_id ?? '';
+  // A null, where the attribute takes one, is no project and not the client's.
+  if ('project_id' in resource.attributes && given['project_id'] === undefined) given['project_id'] = context.project_id ?? '';
   return { given, named };
 }
 

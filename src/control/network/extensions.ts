@@ -14,6 +14,7 @@ export interface Extension {
 type Row = readonly [alias: string, name: string, description: string, updated: string];
 
 const ROWS: readonly Row[] = [
+  ['address-group', 'Address group', 'Named sets of prefixes for security group rules.', '2020-07-15T10:00:00-00:00'],
   ['address-scope', 'Address scope', 'Routing domains without address translation, made of subnet pools.', '2015-07-26T10:00:00-00:00'],
   ['agent', 'agent', 'Lists, configures and removes the agents of the hosts.', '2013-02-03T10:00:00-00:00'],
   ['allowed-address-pairs', 'Allowed Address Pairs', 'Further addresses that a port may send from.', '2013-07-23T10:00:00-00:00'],
@@ -56,7 +57,11 @@ const ROWS: readonly Row[] = [
   ['router', 'Neutron L3 Router', 'Routers between networks, and floating IPs.', '2012-07-20T10:00:00-00:00'],
   ['router_availability_zone', 'Router Availability Zone', 'Availability zones of a router.', '2015-01-01T10:00:00-00:00'],
   ['security-group', 'security-group', 'Security groups and their rules.', '2012-10-05T10:00:00-00:00'],
+  ['security-groups-default-rules', 'Default rules for security groups', 'The rules that new security groups are made with.', '2022-12-19T10:00:00-00:00'],
+  ['security-groups-default-statefulness', 'Security Groups Default Statefulness', 'Whether new security groups are stateful when they do not say it.', '2026-04-13T00:00:00-00:00'],
   ['security-groups-normalized-cidr', 'Normalized CIDR field for security group rules', 'Shows the network that the prefix of a rule stands for.', '2020-07-28T10:00:00-00:00'],
+  ['security-groups-remote-address-group', 'Remote address group id field for security group rules', 'Rules that admit the addresses of an address group.', '2020-08-25T10:00:00-00:00'],
+  ['security-groups-rules-belongs-to-default-sg', "Security group rule belongs to the project's default security group", "Shows on a rule whether it is of its project's default group.", '2023-05-23T10:00:00-00:00'],
   ['sort-key-validation', 'Sort keys validation', 'An unknown sort key is refused instead of ignored.', '2018-07-04T10:00:00-00:00'],
   ['sorting', 'Sorting support', 'Lists in the order of any attributes.', '2016-06-12T00:00:00-00:00'],
   ['standard-attr-description', 'standard-attr-description', 'A description on every object.', '2016-02-10T10:00:00-00:00'],

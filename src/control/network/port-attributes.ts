@@ -1,7 +1,7 @@
 /** Checks of port attributes that need no other row: address pairs, DHCP options, addresses. */
 import { ApiError } from '#model/errors.ts';
 import type { Port } from '#model/networks.ts';
-import { parseCidr } from '#net/cidr.ts';
+import { cidrOverlaps, parseCidr } from '#net/cidr.ts';
 import { formatIp, parseIp } from '#net/ip.ts';
 import { isMulticastMac } from '#net/mac.ts';
 import { invalidInput } from './body.ts';
@@ -12,6 +12,8 @@ type DhcpOptions = Port['extra_dhcp_opts'];
 
 /** C0, DEL, C1 and the Unicode line ends: any of them could begin a new line of a host's configuration (OSSA-2021-005). */
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
+/** No station sends from these. */
+const MULTICAST = [parseCidr('224.0.0.0/4')!, parseCidr('ff00::/8')!];
 const OPTION_NAME = /^[A-Za-z0-9][A-Za-z0-9:_.-]*$/;
 
 /** Address pairs as they are stored: every one with an address in canonical form and a MAC (the port's own if none is given). */
@@ -19,8 +21,10 @@ export function addressPairs(given: Pairs, ownMac: string, max: number): Pairs {
   if (given.length > max) throw new ApiError('AllowedAddressPairExhausted', { quota: max });
   const seen = new Set<string>();
   return given.map((pair) => {
-    const ip_address = addressOrPrefix(pair.ip_address!);
+    if (pair.ip_address === undefined) throw new ApiError('AllowedAddressPairsMissingIP');
+    const ip_address = addressOrPrefix(pair.ip_address);
     const mac_address = pair.mac_address ?? ownMac;
+    if (isMulticastMac(mac_address)) throw invalidInput('allowed_address_pairs', `'${mac_address}' is a multicast MAC address`);
     if (seen.has(`${mac_address} ${ip_address}`)) throw new ApiError('DuplicateAddressPairInRequest', { mac_address, ip_address });
     seen.add(`${mac_address} ${ip_address}`);
     return { mac_address, ip_address };
@@ -61,6 +65,7 @@ export function checkMac(mac: string): void {
 function addressOrPrefix(text: string): string {
   const prefix = parseCidr(text);
   if (!prefix) throw invalidInput('allowed_address_pairs', `'${printable(text)}' is not a valid IP address or prefix`);
+  if (MULTICAST.some((range) => range.version === prefix.version && range.prefix <= prefix.prefix && cidrOverlaps(range, prefix))) throw invalidInput('allowed_address_pairs', `'${text}' is a multicast IP address`);
   const [address] = text.split('/');
   const shown = formatIp(parseIp(address!)!);
   return text.includes('/') ? `${shown}/${prefix.prefix}` : shown;

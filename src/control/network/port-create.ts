@@ -14,7 +14,7 @@ import { addressPairs, checkFixedIps, checkMac, dhcpOptions } from './port-attri
 import { isNetworkService, ownsNetwork, requirePortPolicy } from './port-policy.ts';
 import { checkQuota } from './quotas.ts';
 import type { Given } from './rule.ts';
-import { ensureDefaultGroup, requireGroups } from './security-groups.ts';
+import { ensureDefaultGroup, refuseMixed, requireGroups } from './security-groups.ts';
 
 const networks = new Table(network);
 const subnets = new Table(subnet);
@@ -76,7 +76,8 @@ async function securityOf(tx: Tx, context: Context, wanted: readonly Wanted[], h
   const result = new Map<string, Security>();
   for (const [project, own] of Map.groupBy(wanted, (one) => one.project_id)) {
     const named = new Set(own.flatMap((one) => one.security_groups ?? []));
-    if (named.size > 0) await requireGroups(tx, context, project, [...named]);
+    const found = await requireGroups(tx, context, project, [...named]);
+    for (const one of own) refuseMixed((one.security_groups ?? []).map((id) => found.get(id)!));
     let standard: string[] | undefined;
     for (const one of own) {
       const enabled = one.port_security_enabled ?? (isNetworkService(one.device_owner) ? false : home.get(one.network_id)!.port_security_enabled || (one.security_groups ?? []).length > 0);

@@ -14,7 +14,7 @@ import { addressPairs, checkFixedIps, checkMac, dhcpOptions } from './port-attri
 import { insertMemberships } from './port-create.ts';
 import { isNetworkService, requirePortPolicy } from './port-policy.ts';
 import type { Given } from './rule.ts';
-import { requireGroups } from './security-groups.ts';
+import { groupsOf, refuseMixed, requireGroups } from './security-groups.ts';
 
 const networks = new Table(network);
 const subnets = new Table(subnet);
@@ -101,7 +101,10 @@ async function changeGroups(tx: Tx, context: Context, current: Port, wanted: rea
   if (!wanted) return;
   const added = wanted.filter((id) => !current.security_groups.includes(id));
   const removed = current.security_groups.filter((id) => !wanted.includes(id));
-  if (added.length > 0) await requireGroups(tx, context, current.project_id, added);
+  if (added.length > 0) {
+    await requireGroups(tx, context, current.project_id, added);
+    refuseMixed(await groupsOf(tx, wanted));
+  }
   if (removed.length > 0) await tx.db.deleteFrom('port_security_groups').where('port_id', '=', current.id).where('security_group_id', 'in', removed).execute();
   await insertMemberships(tx, [{ id: current.id, security_groups: added }]);
 }

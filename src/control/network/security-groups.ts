@@ -7,13 +7,14 @@ import { setPool, takeLowest } from '#store/number-pool.ts';
 import type { Reader, Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
+import { rulesFromTemplates, templateCount } from './default-security-group-rules.ts';
+import { defaultStateful } from './default-statefulness.ts';
 import { newObject } from './new-object.ts';
 import { checkQuota } from './quotas.ts';
 import type { Given, NetworkDeps, Rule } from './rule.ts';
 
 const groups = new Table(securityGroup);
 const rules = new Table(securityGroupRule);
-const ETHERTYPES = ['IPv4', 'IPv6'] as const;
 const CONJ_IDS = 'conj_id';
 
 type NewRule = Pick<SecurityGroupRule, 'project_id' | 'security_group_id' | 'direction'> & Partial<SecurityGroupRule>;
@@ -38,7 +39,7 @@ export async function missingDefaultGroup(reader: Reader, { project_id }: Contex
 }
 
 /**
- * The project's default group, made with its four rules when the project has none (N-SG-4). Only ever for the project
+ * The project's default group, made with the rules of the templates when the project has none (N-SG-4). Only ever for the project
  * that a write concerns or that the asking token belongs to: lists for invented projects make nothing (CVE-2022-3277).
  */
 export async function ensureDefaultGroup(tx: Tx, projectId: string): Promise<string> {
@@ -47,24 +48,31 @@ export async function ensureDefaultGroup(tx: Tx, projectId: string): Promise<str
   await tx.lock(`default_security_group:${projectId}`);
   const meanwhile = await defaultGroupOf(tx, projectId);
   if (meanwhile !== undefined) return meanwhile;
-  const group = newGroup(tx, { project_id: projectId, name: 'default', description: 'Default security group' }, true);
+  // Stateful whatever the project's default is, as in Neutron: that is for groups that somebody asks for.
+  const group = newGroup(tx, { project_id: projectId, name: 'default', description: 'Default security group', stateful: true }, true);
   await groups.insert(tx, [group]);
-  await insertRules(tx, ETHERTYPES.flatMap((ethertype) => [
-    { project_id: projectId, security_group_id: group.id, direction: 'ingress' as const, ethertype, remote_group_id: group.id },
-    { project_id: projectId, security_group_id: group.id, direction: 'egress' as const, ethertype },
-  ]));
+  await insertRules(tx, await rulesFromTemplates(tx, group));
   return group.id;
 }
 
 /** Refuses groups that do not exist or belong to another project (404, so that ids cannot be probed), and locks the others. */
-export async function requireGroups(tx: Tx, context: Context, projectId: string, ids: readonly string[]): Promise<void> {
+export async function requireGroups(tx: Tx, context: Context, projectId: string, ids: readonly string[]): Promise<Map<string, SecurityGroup>> {
   for (const id of [...ids].sort()) await lockGroup(tx, id);
   const found = new Map((await groups.getMany(tx, ids)).map((group) => [group.id, group]));
   for (const id of ids) {
     const group = found.get(id);
     if (!group || (!context.is_admin && group.project_id !== projectId)) throw new ApiError('SecurityGroupNotFound', { id });
   }
+  return found;
 }
+
+/** Refuses groups of which some keep connection state and some do not, for one port: its packets are judged one way or the other. */
+export function refuseMixed(held: readonly Pick<SecurityGroup, 'stateful'>[]): void {
+  if (held.some(({ stateful }) => stateful !== held[0]!.stateful)) throw new ApiError('SecurityGroupConflict', { reason: 'Cannot apply both stateful and stateless security groups on the same port at the same time' });
+}
+
+/** The groups, without a lock. */
+export const groupsOf = (reader: Reader, ids: readonly string[]): Promise<SecurityGroup[]> => groups.getMany(reader, ids);
 
 /** Inserts rules as given, each with a `conj_id` that no rule had before. */
 export async function insertRules(tx: Tx, given: readonly NewRule[]): Promise<SecurityGroupRule[]> {
@@ -76,22 +84,30 @@ export async function insertRules(tx: Tx, given: readonly NewRule[]): Promise<Se
 
 async function createGroups(tx: Tx, config: Config, given: readonly Given<typeof securityGroup>[]): Promise<SecurityGroup[]> {
   const made: SecurityGroup[] = [];
-  for (const projectId of new Set(given.map((one) => one.project_id!))) {
-    await checkQuota(tx, config, projectId, 'security_group', given.filter((one) => one.project_id === projectId).length);
+  for (const [projectId, own] of Map.groupBy(given, (one) => one.project_id!)) {
+    await checkQuota(tx, config, projectId, 'security_group', own.length);
     if (projectId !== '') await ensureDefaultGroup(tx, projectId);
+    await checkQuota(tx, config, projectId, 'security_group_rule', own.length * (await templateCount(tx, 'used_in_non_default_sg')));
   }
   for (const one of given) {
-    if (one.name === 'default') throw new ApiError('SecurityGroupDefaultAlreadyExists');
-    made.push(newGroup(tx, one, false));
+    requireFreeName(one.name);
+    made.push(newGroup(tx, { ...one, stateful: one.stateful ?? await defaultStateful(tx, one.project_id!) }, false));
   }
   await groups.insert(tx, made);
-  await insertRules(tx, made.flatMap(({ id, project_id }) => ETHERTYPES.map((ethertype) => ({ project_id, security_group_id: id, direction: 'egress' as const, ethertype }))));
+  const begun: NewRule[] = [];
+  for (const group of made) begun.push(...await rulesFromTemplates(tx, group));
+  await insertRules(tx, begun);
   return made;
 }
 
+/** `default`, in any case, is the name of the group that the system makes. */
+function requireFreeName(name: string | undefined): void {
+  if (name?.toLowerCase() === 'default') throw new ApiError('SecurityGroupDefaultAlreadyExists');
+}
+
 async function updateGroup(tx: Tx, current: SecurityGroup, changes: Given<typeof securityGroup>): Promise<SecurityGroup> {
+  requireFreeName(changes.name);
   if (current.is_default && 'name' in changes) throw new ApiError('SecurityGroupCannotUpdateDefault');
-  if (changes.name === 'default') throw new ApiError('SecurityGroupDefaultAlreadyExists');
   // Half the members would keep connection state and the other half lose it.
   if (changes.stateful !== undefined && changes.stateful !== current.stateful && (await inUse(tx, current.id))) throw new ApiError('SecurityGroupInUse', { id: current.id });
   return groups.update(tx, current, changes);
@@ -110,13 +126,13 @@ async function deleteGroup(tx: Tx, context: Context, current: SecurityGroup): Pr
 async function presentGroups(reader: Reader, objects: readonly SecurityGroup[]): Promise<Record<string, unknown>[]> {
   const held = objects.length === 0 ? [] : await rules.list(reader, { filters: { security_group_id: objects.map(({ id }) => id) }, sort: [{ key: 'id', dir: 'asc' }] });
   const byGroup = Map.groupBy(held, (rule) => rule.security_group_id);
-  return objects.map((group) => ({ ...group, shared: false, security_group_rules: (byGroup.get(group.id) ?? []).map(shownRule) }));
+  return objects.map((group) => ({ ...group, shared: false, security_group_rules: (byGroup.get(group.id) ?? []).map((rule) => shownRule(rule, group)) }));
 }
 
 /** A rule inside its group: what its own resource shows. */
-function shownRule(rule: SecurityGroupRule): Record<string, unknown> {
+function shownRule(rule: SecurityGroupRule, group: SecurityGroup): Record<string, unknown> {
   const visible = Object.entries(rule).filter(([name]) => securityGroupRule.attributes[name as keyof SecurityGroupRule]?.readers !== 'nobody');
-  return { ...Object.fromEntries(visible), tenant_id: rule.project_id };
+  return { ...Object.fromEntries(visible), belongs_to_default_sg: group.is_default, tenant_id: rule.project_id };
 }
 
 function newGroup(tx: Tx, given: Given<typeof securityGroup>, isDefault: boolean): SecurityGroup {
