@@ -21,17 +21,19 @@ export function protocolNumber(name: string | null, ethertype: 'IPv4' | 'IPv6'):
   return ethertype === 'IPv6' && number === 1 ? 58 : number;
 }
 
-/** A protocol by name (any case) or number 0..255, kept lower-case as text; `any` is none. */
-export const protocol: Kind<string | null> = {
+/** A protocol by name (any case) or number 0..255, kept lower-case as text. */
+export const protocol: Kind<string> = {
   ...text(40),
   convert(value) {
     const name = String(value).toLowerCase();
-    if (value === null || name === 'any') return null;
     if (name in PROTOCOL_NUMBERS) return name;
     if (/^[0-9]{1,3}$/.test(name) && Number(name) <= 255) return name;
     throw new ApiError('SecurityGroupRuleInvalidProtocol', { protocol: String(value).slice(0, 60), values: Object.keys(PROTOCOL_NUMBERS).join(', ') });
   },
 };
+
+/** `any` is none. */
+const protocolOrAny: Kind<string | null> = { ...protocol, convert: (value) => (value === null || String(value).toLowerCase() === 'any' ? null : protocol.convert(value)) };
 
 /** Ethertypes in any case, kept as Neutron spells them. */
 const ethertype: Kind<'IPv4' | 'IPv6'> = {
@@ -72,7 +74,7 @@ export type SecurityGroup = Held<typeof securityGroup>;
 const admitted = {
   direction: required(enumeration('ingress', 'egress'), { put: false }),
   ethertype: defaulted(ethertype, 'IPv4', { put: false }),
-  protocol: defaulted(protocol, null, { put: false }),
+  protocol: defaulted(protocolOrAny, null, { put: false }),
   port_range_min: defaulted(nullable(portValue), null, { put: false }),
   port_range_max: defaulted(nullable(portValue), null, { put: false }),
   remote_ip_prefix: defaulted(nullable(text(64)), null, { put: false }),

@@ -37,7 +37,7 @@ function portsText({ protocol, port_range_min: first, port_range_max: last }: Ru
 function servesPort({ protocol, port_range_min: first, port_range_max: last }: RuleItem, packet: Packet): boolean {
   if (protocol === null || first === null) return true;
   if (isIcmp(protocol)) return packet.icmp_type === first && (last === null || packet.icmp_code === last);
-  // Nobody reads the ports of DCCP and UDP-Lite: a rule that names some admits nothing.
+  // A switch reads no ports of DCCP and UDP-Lite: a rule that names some admits nothing.
   if (!hasPorts(protocol)) return first <= 1 && last === 65535;
   return packet.destination_port !== null && packet.destination_port >= first && packet.destination_port <= (last ?? first);
 }

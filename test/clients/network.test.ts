@@ -165,6 +165,37 @@ test('N-L3-2 N-L3-3 N-L3-4 openstack router create, set, add and remove subnet a
   await openstack(admin, 'network', 'agent', 'delete', agent.ID);
 });
 
+test('openstack address group create, list, set, unset, show, and rules by it; templates of rules', async () => {
+  const { admin } = credentials;
+  const demo = credentials.demo!;
+  const made = await openstack(demo, 'address', 'group', 'create', 'ntp', '--description', 'clocks', '--address', '10.0.0.5', '--address', '2001:db8::/64', ...json);
+  assert.deepEqual([made.name, made.description, made.addresses], ['ntp', 'clocks', ['10.0.0.5/32', '2001:db8::/64']]);
+  await openstack(demo, 'address', 'group', 'set', 'ntp', '--name', 'time', '--address', '192.0.2.0/24');
+  await openstack(demo, 'address', 'group', 'unset', 'time', '--address', '10.0.0.5');
+  assert.deepEqual((await openstack(demo, 'address', 'group', 'show', 'time', ...json)).addresses, ['192.0.2.0/24', '2001:db8::/64']);
+  assert.match(await refused(demo, 'address', 'group', 'unset', 'time', '--address', '10.0.0.5'), /not found in the address group/);
+  assert.deepEqual((await openstack(demo, 'address', 'group', 'list', '--name', 'time', ...json)).map((each: any) => each.ID), [made.id]);
+  await openstack(demo, 'security', 'group', 'create', 'clocks', '--stateless', ...json);
+  const rule = await openstack(demo, 'security', 'group', 'rule', 'create', 'clocks', '--protocol', 'udp', '--dst-port', '123', '--remote-address-group', 'time', ...json);
+  assert.deepEqual([rule.remote_address_group_id, rule.remote_group_id, rule.remote_ip_prefix], [made.id, null, null]);
+  const [listed] = (await openstack(demo, 'security', 'group', 'rule', 'list', 'clocks', '--ingress', ...json));
+  assert.deepEqual([listed.ID, listed['Remote Address Group']], [rule.id, made.id]);
+  assert.equal((await openstack(demo, 'security', 'group', 'show', 'clocks', ...json)).stateful, false);
+  assert.match(await refused(demo, 'address', 'group', 'delete', 'time'), /is in use on one or more security group rules/);
+  await openstack(demo, 'security', 'group', 'delete', 'clocks');
+  await openstack(demo, 'address', 'group', 'delete', 'time');
+  // Debian's command does not know templates yet: the same session asks by itself.
+  const token = (await openstack(admin, 'token', 'issue', ...json)).id;
+  const rules = `${endpoint}/network/v2.0/default-security-group-rules`;
+  const headers = { 'x-auth-token': token, 'content-type': 'application/json' };
+  const template = await (await fetch(rules, { method: 'POST', headers, body: JSON.stringify({ default_security_group_rule: { direction: 'ingress', protocol: 'tcp', port_range_min: 22, port_range_max: 22, used_in_non_default_sg: true } }) })).json() as any;
+  assert.equal(((await (await fetch(rules, { headers })).json()) as any).default_security_group_rules.length, 5);
+  await openstack(demo, 'security', 'group', 'create', 'after', ...json);
+  assert.equal((await openstack(demo, 'security', 'group', 'rule', 'list', 'after', '--ingress', '--protocol', 'tcp', ...json)).length, 1);
+  await openstack(demo, 'security', 'group', 'delete', 'after');
+  assert.equal((await fetch(`${rules}/${template.default_security_group_rule.id}`, { method: 'DELETE', headers })).status, 204);
+});
+
 test('G1 B1 openstack extension list, network agent list, availability zone list, quota show and set', async () => {
   const { admin } = credentials;
   const aliases = (await openstack(admin, 'extension', 'list', '--network', ...json)).map((each: any) => each.Alias);

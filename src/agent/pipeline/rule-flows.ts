@@ -54,8 +54,8 @@ export function ruleFlows(rules: Iterable<RuleItem>, ofport: number, stateful: b
 }
 
 /**
- * What a conjunction admits once both its halves hold, in both directions of a connection; whatever ports and members there
- * are. Throws for a rule that the switch cannot hold: it is said once, and of the rule.
+ * What a conjunction admits once both its halves hold, in both directions of a connection; whatever ports and members
+ * there are. Throws for a rule that the switch cannot hold: it is said once, and of the rule.
  */
 export function conjunctionFlows(view: HostView, groupId: string, ruleId: string): string[] {
   const rule = view.get('rule', groupId, ruleId);
@@ -65,7 +65,7 @@ export function conjunctionFlows(view: HostView, groupId: string, ruleId: string
   return TABLES.map((table) => `table=${table},priority=${PRIORITY.conjunction},conj_id=${rule.conj_id},${FAMILY[rule.ethertype]} actions=resubmit(,${ACCEPTED[table]})`);
 }
 
-/** An address of remote sets: one flow per table, naming the conjunctions of all rules that refer to its sets. */
+/** An element of remote sets: one flow per table, naming the conjunctions of all rules that refer to its sets. */
 export function memberFlows(view: HostView, address: string): string[] {
   const ethertype = address.includes(':') ? 'IPv6' : 'IPv4';
   const rules = [...view.setsOfAddress(address)].sort().flatMap((set) => view.rulesOfSet(set)).filter((rule) => rule.ethertype === ethertype);

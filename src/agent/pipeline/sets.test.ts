@@ -105,7 +105,7 @@ test('law 4: a rule with ports of a protocol that the switch reads no ports of a
     agent.programs.update([rule('g', 1, { protocol })], []);
     await agent.apply();
     assert.equal(agent.programs.failure('rule/g/r1'), undefined);
-    assert.equal(agent.flows('br-int').filter((line) => line.includes(`nw_proto=${protocol}`)).length, 2, 'questions and answers');
+    assert.equal(agent.flows('br-int').filter((line) => line.includes(`nw_proto=${protocol}`)).length, 2, 'of packets and of answers');
   }
 });
 
@@ -146,7 +146,7 @@ test('law 5: one member more in a group of 10,000, one prefix more in 5,000, one
   const cloud = largeCloud();
   const agents = new Map<string, SimulatedAgent>();
   for (const host of ['h1', 'h2']) agents.set(host, await SimulatedAgent.of([...cloud.compiler.stateOf(host).values()]));
-  assert.equal(agents.get('h1')!.flows('br-int', 82).filter((line) => line.includes('priority=70')).length, MEMBERS + 2 + CIDRS + 2 + 2, 'a flow for each element, a conj_id for each rule, and the service of both, whole and in fragments');
+  assert.equal(agents.get('h1')!.flows('br-int', 82).filter((line) => line.includes('priority=70')).length, MEMBERS + 2 + CIDRS + 2 + 2, 'a flow for each element, a conj_id for each rule, and the service of both, also of fragments');
   const cost = async (what: string, change: RowChange, items: number, flows: number) => {
     const deltas = cloud.compiler.apply([change]);
     for (const [host, agent] of agents) {

@@ -77,6 +77,10 @@ eachStore('bad input is refused with the error of Neutron, and the store is unch
     ['AllowedAddressPairExhausted', { allowed_address_pairs: Array.from({ length: 11 }, (_, i) => pair(`10.1.0.${i}`)) }],
     ['DuplicateAddressPairInRequest', { allowed_address_pairs: [pair('10.1.0.1', 'fa:16:3e:00:00:09'), pair('10.1.0.1/32', 'fa:16:3e:00:00:09'), pair('10.1.0.1', 'fa:16:3e:00:00:09')] }],
     ['HTTPBadRequest', { allowed_address_pairs: [pair('10.1.0.0/33')] }],
+    ['AllowedAddressPairsMissingIP', { allowed_address_pairs: [{ mac_address: 'fa:16:3e:00:00:09' }] }],
+    ['HTTPBadRequest', { allowed_address_pairs: [pair('224.0.0.0/8')] }],
+    ['HTTPBadRequest', { allowed_address_pairs: [pair('ff02::1')] }],
+    ['HTTPBadRequest', { allowed_address_pairs: [pair('10.1.0.1', '01:00:5e:00:00:01')] }],
     ['HTTPBadRequest', { allowed_address_pairs: [pair('10.1.0.1\n')] }],
     // OSSA-2021-005
     ['HTTPBadRequest', { extra_dhcp_opts: [{ opt_name: 'bootfile-name', opt_value: 'x\ndhcp-script=/bin/sh', ip_version: 4 }] }],
@@ -136,6 +140,12 @@ eachStore('N-ML2-26: ports are found by address, subnet, part of an address and 
   assert.deepEqual(await find('fixed_ips', 'ip_address_substr=.20.'), ids(c));
   assert.deepEqual(await find('security_groups', a.security_groups[0]!), ids(a, c));
   for (const bad of ['ip_address_substr=%', 'x=1']) await assert.rejects(find('fixed_ips', bad), refused('HTTPBadRequest'));
+});
+
+eachStore('OSSA-2015-012: an address pair may be everything, in either family, and is shown as it was given', async (store) => {
+  const home = await store.write((tx) => insertNetwork(tx));
+  const made = await create(store, demo, home.id, { allowed_address_pairs: ['0.0.0.0/0', '::/0', '10.0.0.5/24'].map((ip_address) => ({ ip_address })) });
+  assert.deepEqual(made.allowed_address_pairs.map((each) => each.ip_address), ['0.0.0.0/0', '::/0', '10.0.0.5/24']);
 });
 
 eachStore('N-SG-2: port security goes off only without groups and address pairs, and comes back', async (store) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { ApiError, type ErrorType } from '#model/errors.ts';
-import { type SecurityGroup, type SecurityGroupRule, securityGroup, securityGroupRule } from '#model/security-groups.ts';
+import { PROTOCOL_NUMBERS, type SecurityGroup, type SecurityGroupRule, securityGroup, securityGroupRule } from '#model/security-groups.ts';
 import { openStore } from '#store/open.ts';
 import type { Store } from '#store/store.ts';
 import { Table } from '#store/table.ts';
@@ -163,6 +163,27 @@ eachStore('wrong rules are refused with the error of Neutron, and the store is u
   await assert.rejects(store.write((tx) => rulesRule.create(tx, admin, [given(id, {}), given(foreign.id, {})])), refused('SecurityGroupNotSingleGroupRules'));
   await assert.rejects(store.write((tx) => rulesRule.create(tx, admin, [given(id, {}), given(id, { protocol: 'tcp' }, 'other')])), refused('SecurityGroupRulesNotSingleProject'));
   assert.deepEqual(await everything(store), before);
+});
+
+eachStore('every protocol by name and by number; any is none, all ports are no range, and ip is another rule than number 0', async (store) => {
+  const { id } = await newGroup(store, 'web');
+  for (const protocol of [...Object.keys(PROTOCOL_NUMBERS).filter((name) => !name.includes('ipv6') && name !== 'icmpv6'), 200, '255']) {
+    const made = await addRule(store, id, { protocol, direction: 'egress', remote_ip_prefix: '10.0.0.0/8' });
+    assert.equal(made.protocol, String(protocol));
+    await store.write((tx) => rulesRule.delete(tx, demo, made));
+  }
+  for (const [six, kept] of [['icmp', 'ipv6-icmp'], ['icmpv6', 'ipv6-icmp'], [1, '58'], ['ipv6-frag', 'ipv6-frag'], [44, '44']] as const) {
+    const made = await addRule(store, id, { protocol: six, ethertype: 'IPv6' });
+    assert.equal(made.protocol, kept);
+    await store.write((tx) => rulesRule.delete(tx, demo, made));
+  }
+  assert.equal((await addRule(store, id, { protocol: 'any', remote_ip_prefix: '10.0.0.0/8' })).protocol, null);
+  const all = await addRule(store, id, { protocol: 'tcp', port_range_min: 1, port_range_max: 65535 });
+  assert.deepEqual([all.port_range_min, all.port_range_max], [null, null]);
+  await assert.rejects(addRule(store, id, { protocol: 'tcp' }), refused('SecurityGroupRuleExists'));
+  await addRule(store, id, { protocol: 'hopopt' });
+  await addRule(store, id, { protocol: 'ip' });
+  await assert.rejects(addRule(store, id, { protocol: 0 }), refused('SecurityGroupRuleExists'));
 });
 
 eachStore('OSSA-2012-005: rules and groups stop at the quota', async (store) => {
