@@ -1,4 +1,5 @@
 /** Security group rules: what may come in and go out, checked as Neutron checks it (A9; OSSA-2012-007, 2014-014, 2019-001). */
+import { sql } from 'kysely';
 import type { Config } from '#model/config.ts';
 import { ApiError } from '#model/errors.ts';
 import { PROTOCOL_NUMBERS, type SecurityGroupRule, securityGroup, securityGroupRule } from '#model/security-groups.ts';
@@ -8,6 +9,7 @@ import type { Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { checkQuota } from './quotas.ts';
+import { reachedIds } from './rbac-visibility.ts';
 import type { Given, NetworkDeps, Rule } from './rule.ts';
 import { insertRules, missingDefaultGroup, requireGroups } from './security-groups.ts';
 
@@ -29,9 +31,11 @@ export function securityGroupRulesRule({ config }: NetworkDeps): Rule<typeof sec
     delete: deleteRule,
     beforeList: missingDefaultGroup,
     // A rule that an admin put into a group belongs to the admin's project; who owns the group sees it and may remove it.
+    // Who may use a group sees what it lets in.
     visible: (query, context) => query.where((e: any) => e.or([
       e('security_group_rules.project_id', '=', context.project_id),
       e('security_group_rules.security_group_id', 'in', e.selectFrom('security_groups').select('id').where('project_id', '=', context.project_id)),
+      sql<boolean>`security_group_rules.security_group_id in ${reachedIds(securityGroup, context)}`,
     ])),
     owns: async (reader, context, current) => current.project_id === context.project_id || (await groups.get(reader, current.security_group_id))?.project_id === context.project_id,
   };
@@ -45,7 +49,9 @@ async function createRules(tx: Tx, config: Config, context: Context, given: read
   const remotes = wanted.map((rule) => rule.remote_group_id).filter((id) => id !== null);
   // Quota before groups, as where ports are made: two transactions must not wait for each other's locks.
   await checkQuota(tx, config, first.project_id, 'security_group_rule', given.length);
-  await requireGroups(tx, context, first.project_id, [...new Set([first.security_group_id, ...remotes])]);
+  const found = await requireGroups(tx, context, first.project_id, [...new Set([first.security_group_id, ...remotes])]);
+  // Who may use a group may not change it.
+  if (!context.is_admin && found.get(first.security_group_id)!.project_id !== context.project_id) throw new ApiError('PolicyNotAuthorized', { rule: 'create_security_group_rule' });
   await refuseDuplicates(tx, first.security_group_id, wanted);
   const made = await insertRules(tx, wanted);
   await touchGroup(tx, first.security_group_id);
