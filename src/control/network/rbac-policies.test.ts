@@ -123,6 +123,7 @@ eachStore('the attribute shared is a policy for everybody, seen in the list, and
 
   assert.equal(await answer('admin', 'PUT', `/v2.0/address-scopes/${scope.id}`, { address_scope: { shared: false } }), '400 AddressScopeUpdateError');
   await ok('admin', 'PUT', `/v2.0/address-scopes/${scope.id}`, { address_scope: { shared: true } });
+  await setShared(true);
   for (const [collection, { id }] of [['networks', net], ['address-scopes', scope], ['subnetpools', pool]] as const) assert.equal(await answer('admin', 'DELETE', `/v2.0/${collection}/${id}`), '204');
   assert.deepEqual(await listed('admin'), [], 'policies go with their objects');
   await close();
@@ -295,9 +296,11 @@ eachStore('a shared security group: seen with its rules, used on ports and in ru
   assert.equal(await answer('alt', 'GET', `/v2.0/security-group-rules/${rule.id}`), '404 SecurityGroupRuleNotFound');
   assert.equal((await ok('alt', 'GET', `/v2.0/security-group-rules/${used.id}`)).security_group_rule.remote_group_id, group.id, 'the rule stays, as in Neutron');
 
+  await share('admin', 'security_group', group, { target_project: '*' });
+  assert.deepEqual([await ids('alt', 'security-groups', 'shared=True'), await ids('unscoped', 'security-groups'), await ids('unscoped', 'security-group-rules')], [[group.id], [], []]);
   await share('demo', 'security_group', group, { target_project: 'third' });
   await ok('demo', 'DELETE', `/v2.0/security-groups/${group.id}`);
-  assert.deepEqual(await ids('demo', 'rbac-policies'), []);
+  assert.deepEqual(await ids('admin', 'rbac-policies'), []);
   await close();
 });
 

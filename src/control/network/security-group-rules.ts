@@ -8,8 +8,9 @@ import { formatIp, parseIp } from '#net/ip.ts';
 import type { Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
+import { ownRows } from './policy.ts';
 import { checkQuota } from './quotas.ts';
-import { reachedIds } from './rbac-visibility.ts';
+import { idIn, reachedIds } from './rbac-visibility.ts';
 import type { Given, NetworkDeps, Rule } from './rule.ts';
 import { insertRules, missingDefaultGroup, requireGroups } from './security-groups.ts';
 
@@ -30,15 +31,23 @@ export function securityGroupRulesRule({ config }: NetworkDeps): Rule<typeof sec
     update: (tx, _context, current, changes) => rules.update(tx, current, changes),
     delete: deleteRule,
     beforeList: missingDefaultGroup,
-    // A rule that an admin put into a group belongs to the admin's project; who owns the group sees it and may remove it.
-    // Who may use a group sees what it lets in.
-    visible: (query, context) => query.where((e: any) => e.or([
-      e('security_group_rules.project_id', '=', context.project_id),
-      e('security_group_rules.security_group_id', 'in', e.selectFrom('security_groups').select('id').where('project_id', '=', context.project_id)),
-      sql<boolean>`security_group_rules.security_group_id in ${reachedIds(securityGroup, context)}`,
-    ])),
+    visible: visibleRules,
     owns: async (reader, context, current) => current.project_id === context.project_id || (await groups.get(reader, current.security_group_id))?.project_id === context.project_id,
   };
+}
+
+/**
+ * One's own, those of one's own groups (a rule that an admin put there belongs to the admin's project; who owns the group
+ * sees it and may remove it), and those of shared groups: who may use a group sees what it lets in.
+ */
+function visibleRules(query: any, context: Context): any {
+  if (!context.project_id) return ownRows(securityGroupRule, query, context);
+  return query.where(idIn(
+    securityGroupRule,
+    sql`select id from security_group_rules where project_id = ${context.project_id}`,
+    sql`select rules.id from security_groups join security_group_rules as rules on rules.security_group_id = security_groups.id where security_groups.project_id = ${context.project_id}`,
+    sql`select rules.id from (${reachedIds(securityGroup, context)}) as shared join security_group_rules as rules on rules.security_group_id = shared.object_id`,
+  ));
 }
 
 async function createRules(tx: Tx, config: Config, context: Context, given: readonly GivenRule[]): Promise<SecurityGroupRule[]> {

@@ -16,7 +16,7 @@ import { requireNetwork } from './network-visibility.ts';
 import { newObject } from './new-object.ts';
 import { ownRows } from './policy.ts';
 import { checkQuota } from './quotas.ts';
-import { reachedIds, sharedFilter, sharedWith } from './rbac-visibility.ts';
+import { idIn, reachedIds, sharedFilter, sharedWith } from './rbac-visibility.ts';
 import type { Given, Rule } from './rule.ts';
 import { allocatePrefix, lockPools, requireSamePool } from './subnet-allocation.ts';
 import { checkDhcp, checkedCidr, checkGateway, checkHostRoutes, checkModes, checkNameservers, checkPools, defaultGateway, defaultPools } from './subnet-checks.ts';
@@ -52,7 +52,12 @@ export async function removeSubnet(tx: Tx, current: Subnet): Promise<void> {
 /** One's own, those of one's own networks, and those of shared ones; not those of external networks. */
 export function visibleSubnets(query: any, context: Context): any {
   if (!context.project_id) return ownRows(subnet, query, context);
-  return query.where(sql<boolean>`(subnets.project_id = ${context.project_id} or subnets.network_id in (select id from networks where project_id = ${context.project_id}) or subnets.network_id in ${reachedIds(network, context)})`);
+  return query.where(idIn(
+    subnet,
+    sql`select id from subnets where project_id = ${context.project_id}`,
+    sql`select subnets.id from networks join subnets on subnets.network_id = networks.id where networks.project_id = ${context.project_id}`,
+    sql`select subnets.id from (${reachedIds(network, context)}) as shared join subnets on subnets.network_id = shared.object_id`,
+  ));
 }
 
 async function createSubnets(tx: Tx, context: Context, deps: NetworkRuleDeps, given: readonly GivenSubnet[]): Promise<Subnet[]> {
