@@ -15,7 +15,8 @@ eachStore('rbac policies: made, listed, filtered, retargeted, deleted, under the
   assert.equal(second.target_project, 'third');
   assert.deepEqual(await ids('demo', 'rbac-policies'), [first.id, second.id].sort());
   for (const query of ['target_tenant=third', 'target_project=third', `object_id=${two.id}`, 'object_type=network&target_tenant=third', `id=${second.id}`]) assert.deepEqual(await ids('demo', 'rbac-policies', query), [second.id], query);
-  assert.deepEqual(await ids('demo', 'rbac-policies', 'object_type=security_group'), []);
+  for (const query of ['object_type=security_group', 'target_tenant=']) assert.deepEqual(await ids('demo', 'rbac-policies', query), [], query);
+  assert.equal(await answer('demo', 'GET', `${path}?target_tenant=%00`), '400 HTTPBadRequest');
   assert.deepEqual(await ids('alt', 'rbac-policies'), [], 'who is shared with does not see the policy');
   assert.equal(await answer('alt', 'GET', `${path}/${first.id}`), '404 RbacPolicyNotFound');
 

@@ -1,6 +1,7 @@
 /** RBAC policies: who may share what with whom, and what keeps a policy (extension rbac-policies). */
 import type { Config } from '#model/config.ts';
 import { ApiError } from '#model/errors.ts';
+import { text } from '#model/kind.ts';
 import { ACCESS_AS_EXTERNAL, EVERY_PROJECT, type RbacPolicy, rbacPolicy } from '#model/rbac-policies.ts';
 import type { Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
@@ -26,7 +27,7 @@ export function rbacPoliciesRule({ config }: NetworkDeps): Rule<typeof rbacPolic
     update: updatePolicy,
     delete: (tx, _context, current) => deletePolicy(tx, current),
     present: async (_reader, _context, objects) => objects.map(({ target_project }) => ({ target_tenant: target_project })),
-    filters: { target_tenant: (query, values) => query.where('rbac_policies.target_project', 'in', values) },
+    filters: { target_tenant: (query, values) => query.where('rbac_policies.target_project', 'in', values.map(text().convert)) },
     // What makes a network external is the admin's, as the attribute `router:external` is.
     owns: async (_reader, context, current) => current.project_id === context.project_id && current.action !== ACCESS_AS_EXTERNAL,
   };
