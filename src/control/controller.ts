@@ -39,6 +39,7 @@ import { setObjectStatus } from './network/object-status.ts';
 import { portForwardingsRule } from './network/port-forwardings.ts';
 import { portHooks, scheduleWaitingDhcp } from './network/port-hooks.ts';
 import { portsRule } from './network/ports.ts';
+import { rbacPoliciesRule } from './network/rbac-policies.ts';
 import type { Rule } from './network/rule.ts';
 import { evacuate, scheduleWaitingRouters } from './network/router-scheduling.ts';
 import { routersRule } from './network/routers.ts';
@@ -92,7 +93,7 @@ export class Controller {
       await ports.delete(tx, context, gone);
     } };
     const agents = agentsRule({ config, evacuate: (tx, host) => evacuate(tx, config, host) });
-    const rules: Rule[] = [networks, subnets, serverPorts, addressScopesRule(), subnetPoolsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), defaultSecurityGroupRulesRule(), defaultStatefulnessRule(), addressGroupsRule(), agents];
+    const rules: Rule[] = [networks, subnets, serverPorts, addressScopesRule(), subnetPoolsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), defaultSecurityGroupRulesRule(), defaultStatefulnessRule(), addressGroupsRule(), rbacPoliciesRule({ config }), agents];
     if (config.service_plugins.includes('router')) rules.push(routersRule({ config }), floatingIpsRule({ config }), ...(config.service_plugins.includes('port_forwarding') ? [portForwardingsRule()] : []));
 
     const secret = await metadataSecret(store, config);

@@ -10,7 +10,7 @@ export const addressScope = defineResource({
     id: readOnly(uuid),
     name: defaulted(text(255), ''),
     project_id: optional(text(255), { put: false }),
-    shared: defaulted(boolean, false, { writers: 'admin' }),
+    shared: defaulted(boolean, false, { writers: 'admin', stored: false }),
     ip_version: required(ipVersion, { put: false }),
   },
 });
@@ -31,7 +31,7 @@ export const subnetPool = defineResource({
     min_prefixlen: optional(integer(0)),
     max_prefixlen: optional(integer(0)),
     is_default: defaulted(boolean, false, { writers: 'admin' }),
-    shared: defaulted(boolean, false, { put: false, writers: 'admin' }),
+    shared: defaulted(boolean, false, { put: false, writers: 'admin', stored: false }),
     address_scope_id: optional(nullable(uuid)),
     ...standardAttributes, ...tagged,
   },

@@ -93,6 +93,7 @@ export const OPTIONS = {
   quota_router: option(integer(-1), 10),
   quota_floatingip: option(integer(-1), 50),
   quota_subnetpool: option(integer(-1), -1),
+  quota_rbac_policy: option(integer(-1), 10),
 } as const satisfies Record<string, Option<any>>;
 
 export type Config = { readonly [K in keyof typeof OPTIONS]: (typeof OPTIONS)[K] extends Option<infer T> ? T : never };

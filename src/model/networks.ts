@@ -19,7 +19,8 @@ export const network = defineResource({
     ...identified,
     admin_state_up: defaulted(boolean, true),
     status: readOnly(text(16)),
-    shared: defaulted(boolean, false, { writers: 'admin' }),
+    /** A policy for everybody (rbac-policies.ts); shown as the asking project sees it. */
+    shared: defaulted(boolean, false, { writers: 'admin', stored: false }),
     'router:external': defaulted(boolean, false, { writers: 'admin' }),
     is_default: defaulted(boolean, false, { writers: 'admin' }),
     mtu: optional(integer(0, 65535)),

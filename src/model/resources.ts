@@ -6,6 +6,7 @@ import { addressGroup } from './address-groups.ts';
 import { addressScope, subnetPool } from './address-scopes.ts';
 import { network, port, subnet } from './networks.ts';
 import { agent } from './agents.ts';
+import { rbacPolicy } from './rbac-policies.ts';
 import type { Resource } from './resource.ts';
 import { floatingIp, portForwarding, router } from './routers.ts';
 import { defaultSecurityGroupRule, defaultStatefulness, securityGroup, securityGroupRule } from './security-groups.ts';
@@ -25,6 +26,7 @@ export const RESOURCES: readonly DeclaredResource[] = [
   { resource: portForwarding, indexes: [['floatingip_id'], ['internal_port_id']] },
   { resource: addressScope, indexes: [['project_id']] },
   { resource: subnetPool, indexes: [['project_id'], ['address_scope_id']] },
+  { resource: rbacPolicy, unique: [['object_id', 'target_project', 'action']], indexes: [['target_project', 'object_type', 'object_id'], ['project_id']] },
   { resource: agent, unique: [['host', 'agent_type']] },
   { resource: securityGroup, indexes: [['project_id'], ['name']] },
   { resource: securityGroupRule, indexes: [['security_group_id'], ['project_id'], ['remote_group_id'], ['remote_address_group_id']] },

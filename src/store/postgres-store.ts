@@ -27,7 +27,7 @@ export async function openPostgresStore(url: string): Promise<Store> {
     const present = new Map<string, Set<string>>();
     for (const { table_name, column_name } of columns.rows) present.set(table_name, (present.get(table_name) ?? new Set()).add(column_name));
     const indexes = await sql<{ indexname: string }>`select indexname from pg_indexes where schemaname = current_schema()`.execute(tx);
-    await applySchema(tx, schemaStatements({ columns: present, indexes: new Set(indexes.rows.map(({ indexname }) => indexname)) }, { text: 'text collate "C"', clustered: '' }));
+    await applySchema(tx, schemaStatements({ columns: present, indexes: new Set(indexes.rows.map(({ indexname }) => indexname)) }, { text: 'text collate "C"', clustered: '', uuid: 'gen_random_uuid()::text' }));
   });
   return new PostgresStore(db, url);
 }

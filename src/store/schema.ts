@@ -1,11 +1,12 @@
 /**
  * One schema for both engines. A resource's table follows its definition; a column or an index that a newer definition
- * adds is added to an existing table at start, so upgrades need a migration only where data has to be rewritten.
+ * adds is added to an existing table at start, so upgrades need a migration only where data has to be rewritten (upgrades.ts).
  */
 import { sql, type Kysely } from 'kysely';
 import type { Resource } from '#model/resource.ts';
 import { RESOURCES } from '#model/resources.ts';
 import type { Database } from './database.ts';
+import { upgradeStatements } from './upgrades.ts';
 
 type ColumnType = 'text' | 'integer';
 
@@ -25,6 +26,8 @@ export interface SchemaDialect {
   readonly text: string;
   /** Behind `create table` of a clustered table. */
   readonly clustered: string;
+  /** An expression that is a new UUID in every row. */
+  readonly uuid: string;
 }
 
 /** Attribute names hold a colon (`provider:network_type`), columns an underscore. */
@@ -91,7 +94,7 @@ export function schemaStatements(present: PresentSchema, dialect: SchemaDialect)
       if (!present.indexes.has(name)) statements.push(`create index "${name}" on "${table.name}" (${quoted(index)})`);
     }
   }
-  return statements;
+  return [...statements, ...upgradeStatements(present, dialect)];
 }
 
 /** Runs `statements`, and names the store if it is new. */

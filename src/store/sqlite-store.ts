@@ -11,6 +11,9 @@ import { apiTime } from './time.ts';
 /** Commands that share one fsync at the most; more would only make the first one wait longer. */
 const MAX_GROUP = 64;
 
+/** A random UUID (RFC 9562, version 4) in every row. */
+const UUID = "lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-a' || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))";
+
 interface Waiting {
   readonly command: (tx: Tx) => Promise<unknown>;
   readonly requestId: string | null;
@@ -24,7 +27,7 @@ export async function openSqliteStore(path: string): Promise<Store> {
   writer.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma cache_size = -16000; pragma temp_store = memory');
   const writerDb = new Kysely<Database>({ dialect: sqliteDialect(writer) });
   writer.exec('begin immediate');
-  await applySchema(writerDb, schemaStatements(presentSchema(writer), { text: 'text', clustered: ' without rowid' }));
+  await applySchema(writerDb, schemaStatements(presentSchema(writer), { text: 'text', clustered: ' without rowid', uuid: UUID }));
   writer.exec('commit');
   const readOnly = new DatabaseSync(path, { readOnly: true, timeout: 10_000 });
   return new SqliteStore(writer, writerDb, readOnly);

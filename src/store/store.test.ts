@@ -111,3 +111,21 @@ eachStore('columns and indexes that a newer definition has come to an older stor
   await (await openStore(connection)).close();
   await change(dropIndex, 'select "subnetpool_id" from "subnets"');
 });
+
+eachStore('a store from before RBAC: what was shared and external has its policies when it is opened, once', async (store, connection) => {
+  const run = (...statements: string[]) => store.write(async (tx) => {
+    for (const statement of statements) await sql.raw(statement).execute(tx.db);
+  });
+  const tables = ['networks', 'address_scopes', 'subnetpools'];
+  await run('drop table rbac_policies', ...tables.map((table) => `alter table ${table} add column shared ${store.engine === 'sqlite' ? 'integer' : 'bigint'}`),
+    `insert into networks (id, project_id, shared, router_external) values ('both', 'p', 1, 1), ('none', 'p', 0, 0), ('plain', 'q', 1, 0)`,
+    `insert into address_scopes (id, project_id, shared) values ('scope', 'p', 1), ('own', 'p', 0)`, `insert into subnetpools (id, project_id, shared) values ('pool', 'q', 1)`);
+  for (let i = 0; i < 2; i++) await (await openStore(connection)).close();
+  const policies = await store.reader.db.selectFrom('rbac_policies').selectAll().orderBy('object_id').orderBy('action').execute();
+  assert.deepEqual(policies.map((one) => [one['object_type'], one['object_id'], one['action'], one['target_project'], one['project_id']]), [
+    ['network', 'both', 'access_as_external', '*', 'p'], ['network', 'both', 'access_as_shared', '*', 'p'], ['network', 'plain', 'access_as_shared', '*', 'q'],
+    ['subnetpool', 'pool', 'access_as_shared', '*', 'q'], ['address_scope', 'scope', 'access_as_shared', '*', 'p'],
+  ]);
+  for (const { id } of policies) assert.match(String(id), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  for (const table of tables) await assert.rejects(run(`select shared from ${table}`));
+});

@@ -93,7 +93,8 @@ export class Table<R extends Resource> {
       names.push('revision_number', 'updated_at');
     }
     const row = Object.fromEntries(names.filter((name) => this.resource.attributes[name]?.stored).map((name) => [columnOf(name), this.#stored(name, next[name])]));
-    await tx.db.updateTable(this.name).set(row).where('id', '=', next['id']).execute();
+    // An attribute that the rule keeps elsewhere (`shared`) has no column.
+    if (Object.keys(row).length > 0) await tx.db.updateTable(this.name).set(row).where('id', '=', next['id']).execute();
     tx.record(this.name, next['id'], 'update');
     return next as Held<R>;
   }

@@ -2,9 +2,11 @@
 import type { Context } from '#control/http/context.ts';
 import { resetSubnetPool } from '#control/network/ipam.ts';
 import { newObject } from '#control/network/new-object.ts';
+import { shareWithAll } from '#control/network/object-policies.ts';
 import { agent } from '#model/agents.ts';
 import { type Config, loadConfig } from '#model/config.ts';
 import { type Network, network, type Subnet, subnet } from '#model/networks.ts';
+import { ACCESS_AS_EXTERNAL } from '#model/rbac-policies.ts';
 import type { Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import { cidrLast, parseCidr } from '#net/cidr.ts';
@@ -20,12 +22,15 @@ export function contextOf(project: string, { admin = false } = {}): Context {
   };
 }
 
+/** A network with the policies for everybody that `shared` and `router:external` mean. */
 export async function insertNetwork(tx: Tx, given: Partial<Network> = {}): Promise<Network> {
   const made = newObject(network, tx, {
     name: 'n', project_id: 'demo', admin_state_up: true, status: 'ACTIVE', shared: false, 'router:external': false, is_default: false, mtu: 1450,
     port_security_enabled: true, 'provider:network_type': 'vxlan', 'provider:segmentation_id': 1, dns_domain: '', availability_zone_hints: [], description: '', ...given,
   });
   await new Table(network).insert(tx, [made]);
+  if (given.shared) await shareWithAll(tx, network, [made]);
+  if (given['router:external']) await shareWithAll(tx, network, [made], ACCESS_AS_EXTERNAL);
   return made;
 }
 

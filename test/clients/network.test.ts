@@ -196,6 +196,33 @@ test('openstack address group create, list, set, unset, show, and rules by it; t
   assert.equal((await fetch(`${rules}/${template.default_security_group_rule.id}`, { method: 'DELETE', headers })).status, 204);
 });
 
+test('openstack network rbac create, list, show, set, delete', async () => {
+  const { admin } = credentials;
+  const demo = credentials.demo!;
+  const { id: adminProject } = await openstack(admin, 'project', 'show', 'admin', ...json);
+  const net = await openstack(demo, 'network', 'create', 'lent', ...json);
+  const group = await openstack(demo, 'security', 'group', 'create', 'lent', ...json);
+  const made = await openstack(demo, 'network', 'rbac', 'create', '--type', 'network', '--action', 'access_as_shared', '--target-project', adminProject, 'lent', ...json);
+  assert.deepEqual([made.action, made.object_type, made.object_id, made.target_project_id], ['access_as_shared', 'network', net.id, adminProject]);
+  const onGroup = await openstack(demo, 'network', 'rbac', 'create', '--type', 'security_group', '--action', 'access_as_shared', '--target-project', adminProject, 'lent', ...json);
+  assert.deepEqual((await openstack(demo, 'network', 'rbac', 'list', '--long', '--type', 'network', ...json)).map((each: any) => [each.ID, each['Object Type'], each.Action]), [[made.id, 'network', 'access_as_shared']]);
+  assert.equal((await openstack(demo, 'network', 'rbac', 'show', onGroup.id, ...json)).object_id, group.id);
+  assert.deepEqual((await openstack(admin, 'network', 'list', '--share', '--name', 'lent', ...json)).map((each: any) => each.ID), [net.id]);
+  assert.match(await refused(demo, 'network', 'rbac', 'create', '--type', 'network', '--action', 'access_as_shared', '--target-all-projects', 'lent'), /403/);
+  await openstack(admin, 'network', 'rbac', 'set', '--target-project', 'demo', made.id);
+  assert.deepEqual((await openstack(admin, 'network', 'list', '--share', '--name', 'lent', ...json)), []);
+  const external = await openstack(admin, 'network', 'create', 'leads-out', '--external', ...json);
+  assert.deepEqual((await openstack(admin, 'network', 'rbac', 'list', '--action', 'access_as_external', ...json)).map((each: any) => each['Object ID']).includes(external.id), true);
+  await openstack(demo, 'network', 'rbac', 'delete', made.id, onGroup.id);
+  assert.deepEqual(await openstack(demo, 'network', 'rbac', 'list', ...json), []);
+  await openstack(demo, 'network', 'delete', 'lent');
+  await openstack(demo, 'security', 'group', 'delete', 'lent');
+  await openstack(admin, 'network', 'delete', 'leads-out');
+  await openstack(admin, 'quota', 'set', '--rbac-policies', '3', 'demo');
+  const quota = await openstack(admin, 'quota', 'show', 'demo', ...json);
+  assert.equal(Array.isArray(quota) ? quota.find((row: any) => row.Resource === 'rbac_policies')?.Limit : quota.rbac_policies, 3);
+});
+
 test('G1 B1 openstack extension list, network agent list, availability zone list, quota show and set', async () => {
   const { admin } = credentials;
   const aliases = (await openstack(admin, 'extension', 'list', '--network', ...json)).map((each: any) => each.Alias);

@@ -36,11 +36,11 @@ export interface PortBinding {
 export interface NetworkCommands {
   /** Ports carry the names of their servers (extension dns-integration); otherwise a `dns_name` is not passed on. */
   readonly namesPorts: boolean;
-  /** The networks that the token may see, or those of `ids` among them. */
+  /** The networks that the token may see, or those of `ids` among them; `shared` as its project sees it. */
   networks(reader: Reader, context: Context, ids?: readonly string[]): Promise<Network[]>;
   /** The port, if the token may see it. */
   port(reader: Reader, context: Context, id: string): Promise<Port | undefined>;
-  /** The groups of the token's project with this id or name; makes the project's `default` group if it has none yet. */
+  /** The groups with this id or name of the token's project, else such that are shared with it; makes the project's `default` group if it has none yet. */
   securityGroups(tx: Tx, context: Context, idOrName: string): Promise<SecurityGroup[]>;
   /** Creates ports, in this order, bound to their host. */
   createPorts(tx: Tx, context: Context, ports: readonly NewPort[]): Promise<Port[]>;

@@ -7,7 +7,8 @@ import { visibleNetworks } from '../network/network-visibility.ts';
 import { hasDnsIntegration } from '../network/dns-names.ts';
 import { createPorts } from '../network/port-create.ts';
 import { deletePorts, updatePort } from '../network/port-update.ts';
-import { ensureDefaultGroup } from '../network/security-groups.ts';
+import { sharedWith } from '../network/rbac-visibility.ts';
+import { ensureDefaultGroup, visibleGroups } from '../network/security-groups.ts';
 import type { NetworkCommands } from './network-port.ts';
 
 const networks = new Table(networkResource);
@@ -19,10 +20,12 @@ export function neutronCommands(config: Config): NetworkCommands {
   const named = (dns_name: string): { dns_name?: string } => (namesPorts ? { dns_name } : {});
   return {
     namesPorts,
-    networks: (reader, context, ids) => (ids?.length === 0 ? Promise.resolve([]) : networks.list(reader, {
-      filters: ids ? { id: ids } : {},
-      where: (query) => (context.is_admin ? query : visibleNetworks(query, context)),
-    })),
+    async networks(reader, context, ids) {
+      if (ids?.length === 0) return [];
+      const found = await networks.list(reader, { filters: ids ? { id: ids } : {}, where: (query) => (context.is_admin ? query : visibleNetworks(query, context)) });
+      const shared = await sharedWith(reader, networkResource, found.map(({ id }) => id), context.project_id);
+      return found.map((each) => ({ ...each, shared: shared.has(each.id) }));
+    },
     // A network's owner sees others' ports on it, but may not put servers of its own on them.
     port: async (reader, context, id) => {
       const found = await ports.get(reader, id);
@@ -31,8 +34,10 @@ export function neutronCommands(config: Config): NetworkCommands {
     securityGroups: async (tx, context, idOrName) => {
       if (context.project_id === null) return [];
       await ensureDefaultGroup(tx, context.project_id);
-      const byId = await groups.list(tx, { filters: { project_id: [context.project_id], id: [idOrName] } });
-      return byId.length > 0 ? byId : groups.list(tx, { filters: { project_id: [context.project_id], name: [idOrName] } });
+      const byId = await groups.list(tx, { filters: { id: [idOrName] }, where: (query) => visibleGroups(query, context) });
+      if (byId.length > 0) return byId;
+      const own = await groups.list(tx, { filters: { project_id: [context.project_id], name: [idOrName] } });
+      return own.length > 0 ? own : groups.list(tx, { filters: { name: [idOrName] }, where: (query) => visibleGroups(query, context) });
     },
     createPorts: (tx, context, wanted) => createPorts(tx, config, context, wanted.map(({ host, fixed_ips, security_groups, dns_name, ...rest }) => ({
       ...rest, ...named(dns_name), 'binding:host_id': host, ...(fixed_ips ? { fixed_ips: [...fixed_ips] } : {}), ...(security_groups ? { security_groups: [...security_groups] } : {}),

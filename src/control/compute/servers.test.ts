@@ -9,6 +9,8 @@ import { config, contextOf, insertNetwork, insertSubnet } from '#testkit/network
 import { eachStore } from '#testkit/stores.ts';
 import { floatingIpsRule } from '../network/floating-ips.ts';
 import { createPorts } from '../network/port-create.ts';
+import { rbacPoliciesRule } from '../network/rbac-policies.ts';
+import { securityGroupsRule } from '../network/security-groups.ts';
 import { bootstrapCompute } from './bootstrap.ts';
 import { forgetPort } from './server-delete.ts';
 import { type InstanceReport, reportInstance } from './server-report.ts';
@@ -261,15 +263,38 @@ eachStore('G3: interfaces and fixed addresses are added and taken away; a port d
 
 eachStore('G3: security groups of a server follow its ports', (store) => lab(store, async ({ boot, ok, act }) => {
   const { id } = await boot();
-  const group = (await store.write(async (tx) => {
-    const { securityGroupsRule } = await import('../network/security-groups.ts');
-    return securityGroupsRule({ config }).create(tx, contextOf('demo'), [{ name: 'web', project_id: 'demo', stateful: true, description: '' }]);
-  }))[0]!;
+  const [group] = await store.write((tx) => securityGroupsRule({ config }).create(tx, contextOf('demo'), [{ name: 'web', project_id: 'demo', stateful: true, description: '' }]));
   assert.equal((await act(id, { addSecurityGroup: { name: 'web' } })).status, 202);
   assert.deepEqual((await ok('demo', 'GET', `/compute/v2.1/servers/${id}/os-security-groups`)).security_groups.map((each: any) => each.name).sort(), ['default', 'web']);
-  assert.equal((await act(id, { removeSecurityGroup: { name: group.id } })).status, 202);
+  assert.equal((await act(id, { removeSecurityGroup: { name: group!.id } })).status, 202);
   assert.equal(message(await act(id, { removeSecurityGroup: { name: 'web' } })), `404 itemNotFound: Security group web not associated with the instance ${id}`);
   assert.equal(message(await act(id, { addSecurityGroup: { name: 'nope' } })), '404 itemNotFound: Security group nope not found.');
+}));
+
+eachStore('a network and a security group that another project shares by RBAC serve a server; one\'s own group of that name comes first', (store) => lab(store, async ({ boot, call, ok, networkId, flavor }) => {
+  const server = (attributes: Record<string, unknown>) => ({ server: { name: 'guest', flavorRef: flavor, imageRef, ...attributes } });
+  const auto = () => call('alt', 'POST', '/compute/v2.1/servers', server({ networks: 'auto' }), { 'x-openstack-nova-api-version': '2.37' });
+  const named = (name: string) => call('alt', 'POST', '/compute/v2.1/servers', server({ networks: [{ uuid: networkId }], security_groups: [{ name }] }));
+  const share = (object_type: 'network' | 'security_group', object_id: string) => store.write((tx) =>
+    rbacPoliciesRule({ config }).create(tx, contextOf('demo'), [{ project_id: 'demo', object_type, object_id, action: 'access_as_shared', target_project: 'alt' }]));
+  const newGroup = async (project_id: string, name: string) => (await store.write((tx) => securityGroupsRule({ config }).create(tx, contextOf(project_id), [{ name, project_id, stateful: true, description: '' }])))[0]!.id;
+  const group = await newGroup('demo', 'web');
+  assert.equal((await auto()).status, 400);
+  assert.equal(message(await named('default')), `400 badRequest: Network ${networkId} could not be found.`);
+  await share('network', networkId);
+  assert.equal((await auto()).status, 202);
+  assert.equal(message(await named(group)), `400 badRequest: Security group ${group} not found.`);
+  await share('security_group', group);
+  const own = await newGroup('alt', 'web');
+  for (const [name, expected] of [[group, group], ['web', own]] as const) {
+    const { status, body } = await named(name);
+    assert.equal(status, 202);
+    const held = await store.reader.db.selectFrom('port_security_groups as held').innerJoin('ports', 'ports.id', 'held.port_id').select('held.security_group_id').where('ports.device_id', '=', body.server.id).execute();
+    assert.deepEqual(held.map((row) => row.security_group_id), [expected]);
+  }
+  const { id } = await boot({ networks: [{ uuid: networkId }] }, 'alt');
+  assert.equal((await call('alt', 'POST', `/compute/v2.1/servers/${id}/action`, { addSecurityGroup: { name: group } })).status, 202);
+  assert.deepEqual((await ok('alt', 'GET', `/compute/v2.1/servers/${id}/os-security-groups`)).security_groups.map((each: any) => each.name).sort(), ['default', 'web']);
 }));
 
 eachStore('policy: admins see all, others their own; a reader changes nothing; a lock holds off its owner', (store) => lab(store, async ({ boot, call, ok, act }) => {

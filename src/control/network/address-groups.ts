@@ -8,6 +8,8 @@ import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { invalidInput } from './body.ts';
 import { newObject } from './new-object.ts';
+import { dropPolicies } from './object-policies.ts';
+import { ownOrReachedRows, sharedFilter, sharedWith } from './rbac-visibility.ts';
 import type { ActionResult, Given, Rule } from './rule.ts';
 
 const groups = new Table(addressGroup);
@@ -20,7 +22,9 @@ export function addressGroupsRule(): Rule<typeof addressGroup> {
     create: (tx, _context, given) => createGroups(tx, given),
     update: (tx, _context, current, changes) => groups.update(tx, current, changes),
     delete: (tx, _context, current) => deleteGroup(tx, current),
-    present: (reader, _context, objects) => presentGroups(reader, objects),
+    present: presentGroups,
+    visible: (query, context) => ownOrReachedRows(addressGroup, query, context),
+    filters: { shared: sharedFilter(addressGroup) },
     actions: {
       add_addresses: (tx, _context, current, body) => addAddresses(tx, current, body),
       remove_addresses: (tx, _context, current, body) => removeAddresses(tx, current, body),
@@ -29,13 +33,14 @@ export function addressGroupsRule(): Rule<typeof addressGroup> {
 }
 
 /**
- * Refuses a group that does not exist or belongs to another project (404, so that ids cannot be probed), and holds the
- * other against its deletion until the transaction ends: the lock is the one that `lockObject` takes.
+ * Refuses a group that does not exist or is neither the project's nor shared with it (404, so that ids cannot be probed), and
+ * holds the other against its deletion until the transaction ends: the lock is the one that `lockObject` takes.
  */
 export async function requireAddressGroup(tx: Tx, context: Context, projectId: string, id: string): Promise<void> {
   await tx.lock(`${addressGroup.collection}:${id}`);
   const group = await groups.get(tx, id);
-  if (!group || (!context.is_admin && group.project_id !== projectId)) throw new ApiError('AddressGroupNotFound', { id });
+  const usable = group && (context.is_admin || group.project_id === projectId || (await sharedWith(tx, addressGroup, [id], projectId)).has(id));
+  if (!usable) throw new ApiError('AddressGroupNotFound', { id });
 }
 
 async function createGroups(tx: Tx, given: readonly Given<typeof addressGroup>[]): Promise<AddressGroup[]> {
@@ -50,6 +55,7 @@ async function deleteGroup(tx: Tx, { id }: AddressGroup): Promise<void> {
   if (used) throw new ApiError('AddressGroupInUse', { id });
   const gone = await tx.db.deleteFrom(ASSOCIATIONS).where('address_group_id', '=', id).returning('address').execute();
   for (const { address } of gone) tx.record(ASSOCIATIONS, `${id}/${address}`, 'delete');
+  await dropPolicies(tx, { id });
   await groups.delete(tx, id);
 }
 
@@ -92,13 +98,14 @@ export async function heldAddresses(reader: Reader, id: string, addresses: reado
   return held;
 }
 
-async function presentGroups(reader: Reader, objects: readonly AddressGroup[]): Promise<Record<string, unknown>[]> {
+async function presentGroups(reader: Reader, context: Context, objects: readonly AddressGroup[]): Promise<Record<string, unknown>[]> {
+  const shared = await sharedWith(reader, addressGroup, objects.map(({ id }) => id), context.project_id);
   const addresses = new Map<string, string[]>(objects.map(({ id }) => [id, []]));
   for (let i = 0; i < objects.length; i += CHUNK) {
     const rows = await reader.db.selectFrom(ASSOCIATIONS).selectAll().where('address_group_id', 'in', objects.slice(i, i + CHUNK).map(({ id }) => id)).orderBy('address').execute();
     for (const row of rows) addresses.get(row.address_group_id)!.push(row.address);
   }
-  return objects.map(({ id }) => ({ addresses: addresses.get(id)!, shared: false }));
+  return objects.map(({ id }) => ({ addresses: addresses.get(id)!, shared: shared.has(id) }));
 }
 
 function givenAddresses(body: unknown): string[] {

@@ -5,7 +5,8 @@ import type { Reader, Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { newObject } from './new-object.ts';
-import { ownOrSharedRows } from './policy.ts';
+import { dropPolicies, policyForAll, shareWithAll } from './object-policies.ts';
+import { ownOrReachedRows, sharedFilter, sharedWith } from './rbac-visibility.ts';
 import type { Given, Rule } from './rule.ts';
 
 const scopes = new Table(addressScope);
@@ -16,7 +17,9 @@ export function addressScopesRule(): Rule<typeof addressScope> {
     create: (tx, _context, given) => createScopes(tx, given),
     update: (tx, _context, current, changes) => updateScope(tx, current, changes),
     delete: (tx, _context, current) => deleteScope(tx, current),
-    visible: (query, context) => ownOrSharedRows(addressScope, query, context),
+    present: presentScopes,
+    visible: (query, context) => ownOrReachedRows(addressScope, query, context),
+    filters: { shared: sharedFilter(addressScope) },
   };
 }
 
@@ -25,7 +28,7 @@ export const scopeLock = (id: string): string => `${addressScope.collection}:${i
 
 /** The scope if `context` may see it. Throws ApiError AddressScopeNotFound. */
 export async function requireScope(reader: Reader, context: Context, id: string): Promise<AddressScope> {
-  const [found] = await scopes.list(reader, { filters: { id: [id] }, where: (query) => (context.is_admin ? query : ownOrSharedRows(addressScope, query, context)) });
+  const [found] = await scopes.list(reader, { filters: { id: [id] }, where: (query) => (context.is_admin ? query : ownOrReachedRows(addressScope, query, context)) });
   if (!found) throw new ApiError('AddressScopeNotFound', { id });
   return found;
 }
@@ -33,16 +36,26 @@ export async function requireScope(reader: Reader, context: Context, id: string)
 async function createScopes(tx: Tx, given: readonly Given<typeof addressScope>[]): Promise<AddressScope[]> {
   const made = given.map((each) => newObject(addressScope, tx, each));
   await scopes.insert(tx, made);
+  await shareWithAll(tx, addressScope, made.filter((_, i) => given[i]!.shared));
   return made;
 }
 
 async function updateScope(tx: Tx, current: AddressScope, changes: Given<typeof addressScope>): Promise<AddressScope> {
-  if (current.shared && changes.shared === false) throw new ApiError('AddressScopeUpdateError', { id: current.id, reason: "a shared address scope can't be unshared" });
+  if (changes.shared !== undefined && changes.shared !== ((await policyForAll(tx, current)) !== undefined)) {
+    if (!changes.shared) throw new ApiError('AddressScopeUpdateError', { id: current.id, reason: "a shared address scope can't be unshared" });
+    await shareWithAll(tx, addressScope, [current]);
+  }
   return scopes.update(tx, current, changes);
 }
 
 async function deleteScope(tx: Tx, { id }: AddressScope): Promise<void> {
   const used = await tx.db.selectFrom(subnetPool.collection).select('id').where('address_scope_id', '=', id).limit(1).executeTakeFirst();
   if (used) throw new ApiError('AddressScopeInUse', { id });
+  await dropPolicies(tx, { id });
   await scopes.delete(tx, id);
+}
+
+async function presentScopes(reader: Reader, context: Context, objects: readonly AddressScope[]): Promise<Record<string, unknown>[]> {
+  const shared = await sharedWith(reader, addressScope, objects.map(({ id }) => id), context.project_id);
+  return objects.map(({ id }) => ({ shared: shared.has(id) }));
 }

@@ -113,7 +113,7 @@ export class Collection {
     const { context } = request;
     const query = request.query as Query;
     const { reader } = this.#options.store;
-    const parsed = this.#query.parse(query);
+    const parsed = this.#query.parse(query, context);
     await this.#beforeRead(context);
     const parent = await this.#parentOf(reader, request);
     const listing = parent ? { ...parsed, where: (select: any) => parsed.where(this.#below(select, parent)) } : parsed;

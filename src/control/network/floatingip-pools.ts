@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '#model/errors.ts';
 import type { Store } from '#store/store.ts';
+import { visibleNetworks } from './network-visibility.ts';
 import { readOnly } from './versions.ts';
 
 const FIELDS = ['subnet_id', 'subnet_name', 'network_id', 'cidr', 'project_id', 'tenant_id'] as const;
@@ -13,9 +14,10 @@ export function floatingIpPoolRoutes(app: FastifyInstance, { reader }: Store): v
     const unknown = Object.keys(filters);
     if (unknown.length > 0) throw new ApiError('HTTPBadRequest', { reason: `['${unknown.join("', '").slice(0, 200)}'] is invalid attribute for filtering` });
     const wanted = new Set([fields].flat());
-    const found = await reader.db.selectFrom('subnets').innerJoin('networks', 'networks.id', 'subnets.network_id')
+    const external = reader.db.selectFrom('subnets').innerJoin('networks', 'networks.id', 'subnets.network_id')
       .select(['subnets.id as subnet_id', 'subnets.name as subnet_name', 'subnets.network_id', 'subnets.cidr'])
-      .where('networks.router_external', '=', 1).where('subnets.ip_version', '=', 4).orderBy('subnets.id').execute();
+      .where('networks.router_external', '=', 1).where('subnets.ip_version', '=', 4).orderBy('subnets.id');
+    const found: Record<string, unknown>[] = await (context.is_admin ? external : visibleNetworks(external, context)).execute();
     return {
       floatingip_pools: found.map((row) => {
         const pool: Record<string, unknown> = { ...row, project_id: context.project_id, tenant_id: context.project_id };

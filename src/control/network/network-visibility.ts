@@ -4,7 +4,7 @@ import { type Network, network } from '#model/networks.ts';
 import type { Reader } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
-import { ownRows } from './policy.ts';
+import { ownOrReachedRows } from './rbac-visibility.ts';
 
 const networks = new Table(network);
 
@@ -15,8 +15,7 @@ export async function requireNetwork(reader: Reader, context: Context, id: strin
   return found;
 }
 
-/** One's own, shared ones (N-ML2-15), and external ones. */
+/** One's own, and those that are shared with the project (N-ML2-15) or external for it. */
 export function visibleNetworks(query: any, context: Context): any {
-  if (!context.project_id) return ownRows(network, query, context);
-  return query.where((e: any) => e.or([e('networks.project_id', '=', context.project_id), e('networks.shared', '=', 1), e('networks.router_external', '=', 1)]));
+  return ownOrReachedRows(network, query, context);
 }

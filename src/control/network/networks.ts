@@ -2,6 +2,7 @@
 import type { Config } from '#model/config.ts';
 import { ApiError } from '#model/errors.ts';
 import { type Network, type NetworkType, network, port, subnet } from '#model/networks.ts';
+import { ACCESS_AS_EXTERNAL, ACCESS_AS_SHARED, EVERY_PROJECT } from '#model/rbac-policies.ts';
 import type { Reader, Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
@@ -10,10 +11,13 @@ import { dnsDomain } from './dns-names.ts';
 import { deleteUnassociated } from './floating-ips.ts';
 import { lockNetwork } from './ipam.ts';
 import { MIN_MTU, maxMtu } from './mtu.ts';
+import { requireNoGateway } from './network-external.ts';
 import { AUTO_DELETE_PORT_OWNERS, type NetworkRuleDeps } from './network-hooks.ts';
 import { visibleNetworks } from './network-visibility.ts';
 import { newObject } from './new-object.ts';
+import { dropPolicies, policyForAll, projectInNeed, shareWithAll } from './object-policies.ts';
 import { checkQuota } from './quotas.ts';
+import { sharedFilter, sharedWith } from './rbac-visibility.ts';
 import type { Given, Rule } from './rule.ts';
 import { allocateTenantSegment, releaseSegment, reserveProviderSegment, type WantedSegment } from './segments.ts';
 import { removeSubnet } from './subnets.ts';
@@ -31,8 +35,9 @@ export function networksRule({ config, hooks }: NetworkRuleDeps): Rule<typeof ne
     create: (tx, _context, given) => createNetworks(tx, config, given),
     update: (tx, _context, current, changes) => updateNetwork(tx, config, current, changes),
     delete: (tx, context, current) => deleteNetwork(tx, context, { config, hooks }, current),
-    present: (reader, _context, objects) => presentNetworks(reader, objects),
+    present: presentNetworks,
     visible: visibleNetworks,
+    filters: { shared: sharedFilter(network) },
   };
 }
 
@@ -41,6 +46,8 @@ async function createNetworks(tx: Tx, config: Config, given: readonly Given<type
   const made: Network[] = [];
   for (const wanted of given) made.push(await newNetwork(tx, config, wanted));
   await networks.insert(tx, made);
+  await shareWithAll(tx, network, made.filter((_, i) => given[i]!.shared));
+  await shareWithAll(tx, network, made.filter((each) => each['router:external']), ACCESS_AS_EXTERNAL);
   return made;
 }
 
@@ -70,9 +77,26 @@ async function updateNetwork(tx: Tx, config: Config, current: Network, given: Gi
     await requireMtuForSubnets(tx, current.id, changes.mtu);
   }
   if (given.dns_domain !== undefined) changes.dns_domain = dnsDomain(given.dns_domain);
-  if (current.shared && given.shared === false) await requireUnshared(tx, current);
-  if (current['router:external'] && given['router:external'] === false) await requireNoGateway(tx, current);
+  if (given.shared !== undefined) await setShared(tx, current, given.shared);
+  if (given['router:external'] !== undefined) await setExternal(tx, current, given['router:external']);
   return networks.update(tx, current, changes);
+}
+
+/** Makes or removes the policy for everybody. A network that others use by it alone stays shared. */
+async function setShared(tx: Tx, current: Network, shared: boolean): Promise<void> {
+  const policy = await policyForAll(tx, current);
+  if (shared && !policy) await shareWithAll(tx, network, [current]);
+  if (shared || !policy) return;
+  if ((await projectInNeed(tx, policy, current.project_id)) !== undefined) throw new ApiError('InvalidSharedSetting', { network: current.name });
+  await dropPolicies(tx, current, ACCESS_AS_SHARED, EVERY_PROJECT);
+}
+
+/** By the attribute a network becomes external for everybody, or for nobody any more. */
+async function setExternal(tx: Tx, current: Network, external: boolean): Promise<void> {
+  if (external === current['router:external']) return;
+  if (external) return shareWithAll(tx, network, [current], ACCESS_AS_EXTERNAL);
+  await requireNoGateway(tx, current);
+  await dropPolicies(tx, current, ACCESS_AS_EXTERNAL);
 }
 
 async function deleteNetwork(tx: Tx, context: Context, { config, hooks }: NetworkRuleDeps, current: Network): Promise<void> {
@@ -84,11 +108,12 @@ async function deleteNetwork(tx: Tx, context: Context, { config, hooks }: Networ
   for (const each of attached) await hooks.removePort(tx, context, each);
   for (const each of await subnets.list(tx, { filters: { network_id: [current.id] } })) await removeSubnet(tx, each);
   await releaseSegment(tx, config, current.id);
+  await dropPolicies(tx, current);
   await networks.delete(tx, current.id);
 }
 
-/** Ids of the subnets, the zones of the hosts that serve DHCP, the address scopes of the pools that its subnets are of (N-L3-13). */
-async function presentNetworks(reader: Reader, objects: readonly Network[]): Promise<Record<string, unknown>[]> {
+/** Whether it is shared, ids of the subnets, the zones of the hosts that serve DHCP, the address scopes of the pools that its subnets are of (N-L3-13). */
+async function presentNetworks(reader: Reader, context: Context, objects: readonly Network[]): Promise<Record<string, unknown>[]> {
   const subnetIds = new Map<string, string[]>();
   const zones = new Map<string, Set<string>>();
   const scopes = new Map<string, string>();
@@ -104,8 +129,9 @@ async function presentNetworks(reader: Reader, objects: readonly Network[]): Pro
       .select(['binding.network_id', 'agents.availability_zone']).where('binding.network_id', 'in', ids).where('agents.agent_type', '=', 'DHCP agent').execute();
     for (const row of served) zones.set(row.network_id, (zones.get(row.network_id) ?? new Set<string>()).add(row.availability_zone));
   }
+  const shared = await sharedWith(reader, network, objects.map(({ id }) => id), context.project_id);
   return objects.map(({ id }) => ({
-    subnets: subnetIds.get(id) ?? [], availability_zones: [...(zones.get(id) ?? [])].sort(), ipv4_address_scope: scopes.get(`${id} 4`) ?? null, ipv6_address_scope: scopes.get(`${id} 6`) ?? null,
+    shared: shared.has(id), subnets: subnetIds.get(id) ?? [], availability_zones: [...(zones.get(id) ?? [])].sort(), ipv4_address_scope: scopes.get(`${id} 4`) ?? null, ipv6_address_scope: scopes.get(`${id} 6`) ?? null,
   }));
 }
 
@@ -127,16 +153,4 @@ async function requireMtuForSubnets(tx: Tx, id: string, mtu: number): Promise<vo
   if (mtu >= MIN_MTU[6]) return;
   const v6 = await tx.db.selectFrom('subnets').select('id').where('network_id', '=', id).where('ip_version', '=', 6).limit(1).executeTakeFirst();
   if (v6) throw new ApiError('NetworkMTUSubnetConflict', { id, mtu });
-}
-
-/** A network that others use stays shared. */
-async function requireUnshared(tx: Tx, current: Network): Promise<void> {
-  const foreign = await tx.db.selectFrom('ports').select('id').where('network_id', '=', current.id).where('project_id', '<>', current.project_id).where('device_owner', 'not like', 'network:%').limit(1).executeTakeFirst()
-    ?? await tx.db.selectFrom('subnets').select('id').where('network_id', '=', current.id).where('project_id', '<>', current.project_id).limit(1).executeTakeFirst();
-  if (foreign) throw new ApiError('InvalidSharedSetting', { network: current.name });
-}
-
-async function requireNoGateway(tx: Tx, current: Network): Promise<void> {
-  const gateway = await tx.db.selectFrom('ports').select('id').where('network_id', '=', current.id).where('device_owner', 'in', ['network:router_gateway', 'network:floatingip']).limit(1).executeTakeFirst();
-  if (gateway) throw new ApiError('ExternalNetworkInUse', { id: current.id });
 }

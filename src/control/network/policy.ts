@@ -20,12 +20,6 @@ export function ownRows(resource: Resource, query: any, context: Context): any {
   return query.where(`${resource.collection}.project_id`, '=', context.project_id);
 }
 
-/** Narrows to the project's own rows and those that are shared with everybody. */
-export function ownOrSharedRows(resource: Resource, query: any, context: Context): any {
-  if (!context.project_id) return ownRows(resource, query, context);
-  return query.where((e: any) => e.or([e(`${resource.collection}.project_id`, '=', context.project_id), e(`${resource.collection}.shared`, '=', 1)]));
-}
-
 /** Refuses a verb to who only reads, and to a token without a project. Throws PolicyNotAuthorized. */
 export function requireWriter(resource: Resource, context: Context, action: Action): void {
   if (context.is_admin) return;

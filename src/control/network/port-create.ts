@@ -9,10 +9,12 @@ import { type Binding, bindingFor } from './binding.ts';
 import { dnsDomain, dnsName } from './dns-names.ts';
 import { allocateAddresses, lockNetwork } from './ipam.ts';
 import { macsInUse, newMacs } from './mac-addresses.ts';
+import { requireNetwork } from './network-visibility.ts';
 import { newObject } from './new-object.ts';
 import { addressPairs, checkFixedIps, checkMac, dhcpOptions } from './port-attributes.ts';
 import { isNetworkService, ownsNetwork, requirePortPolicy } from './port-policy.ts';
 import { checkQuota } from './quotas.ts';
+import { sharedWith } from './rbac-visibility.ts';
 import type { Given } from './rule.ts';
 import { ensureDefaultGroup, refuseMixed, requireGroups } from './security-groups.ts';
 
@@ -32,7 +34,7 @@ export async function createPorts(tx: Tx, config: Config, context: Context, give
   const wanted = given.map((one) => checked({ ...PORT_DEFAULTS, ...one, id: crypto.randomUUID() } as Wanted, config));
   const byNetwork = Map.groupBy(wanted, (one) => one.network_id);
   const home = await lockedNetworks(tx, context, [...byNetwork.keys()]);
-  for (const one of wanted) requirePortPolicy(context, home.get(one.network_id)!, 'create', one);
+  for (const one of wanted) await requirePortPolicy(tx, context, home.get(one.network_id)!, 'create', one);
   if (quota) for (const [project, own] of Map.groupBy(wanted, (one) => one.project_id)) await checkQuota(tx, config, project, 'port', own.length);
   const security = await securityOf(tx, context, wanted, home);
   const made = new Map<string, Port>();
@@ -105,12 +107,15 @@ async function macsFor(tx: Tx, config: Config, networkId: string, wanted: readon
 async function lockedNetworks(tx: Tx, context: Context, ids: readonly string[]): Promise<Map<string, Network>> {
   for (const id of [...ids].sort()) await lockNetwork(tx, id);
   const found = new Map((await networks.getMany(tx, ids)).map((one) => [one.id, one]));
+  const foreign = ids.filter((id) => !ownsNetwork(context, found.get(id)));
+  const shared = await sharedWith(tx, network, foreign, context.project_id);
   for (const id of ids) {
     const home = found.get(id);
-    const visible = home && (ownsNetwork(context, home) || home.shared || home['router:external']);
-    if (!visible) throw new ApiError('NetworkNotFound', { id });
+    if (!home) throw new ApiError('NetworkNotFound', { id });
+    if (ownsNetwork(context, home) || shared.has(id)) continue;
     // Others see an external network for its gateways and floating addresses; ports of theirs have no place on it.
-    if (!ownsNetwork(context, home) && !home.shared) throw new ApiError('PolicyNotAuthorized', { rule: 'create_port' });
+    await requireNetwork(tx, context, id);
+    throw new ApiError('PolicyNotAuthorized', { rule: 'create_port' });
   }
   return found;
 }

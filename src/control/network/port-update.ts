@@ -28,7 +28,7 @@ export async function updatePort(tx: Tx, config: Config, context: Context, found
   const current = await ports.get(tx, found.id);
   const home = await networks.get(tx, found.network_id);
   if (!current || !home) throw new ApiError('PortNotFound', { id: found.id });
-  requirePortPolicy(context, home, 'update', asked);
+  await requirePortPolicy(tx, context, home, 'update', asked);
   // Somebody else has given it to a device meanwhile.
   if (asked.device_id !== undefined && current.device_id !== found.device_id) throw new ApiError('PortInUse', { id: current.id, network_id: current.network_id, device_id: current.device_id });
   const changes: Changes = { ...asked };

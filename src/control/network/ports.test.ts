@@ -131,7 +131,7 @@ eachStore('N-ML2-26: ports are found by address, subnet, part of an address and 
   const one = await newNetwork(store);
   const two = await newNetwork(store, {}, '10.20.0.0/24');
   const [a, b, c] = [await create(store, demo, one.home.id), await create(store, demo, one.home.id, { security_groups: [] }), await create(store, demo, two.home.id)];
-  const find = async (name: string, ...values: string[]) => (await ports.list(store.reader, { where: (query) => rule.filters![name]!(query, values) })).map((found) => found.id).sort();
+  const find = async (name: string, ...values: string[]) => (await ports.list(store.reader, { where: (query) => rule.filters![name]!(query, values, demo) })).map((found) => found.id).sort();
   const ids = (...found: Port[]) => found.map((port) => port.id).sort();
   assert.deepEqual(await find('fixed_ips', 'ip_address=10.0.0.3'), ids(b));
   assert.deepEqual(await find('fixed_ips', 'ip_address=10.0.0.3', 'ip_address=10.20.0.2'), ids(b, c));

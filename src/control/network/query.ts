@@ -7,6 +7,7 @@ import type { Attribute, Resource } from '#model/resource.ts';
 import { normalizeIp } from '#net/ip.ts';
 import { parseMac } from '#net/mac.ts';
 import { columnOf } from '#store/schema.ts';
+import type { Context } from '../http/context.ts';
 import { invalidInput } from './body.ts';
 import type { Rule } from './rule.ts';
 import { TAG_FILTERS } from './tag-filters.ts';
@@ -32,7 +33,7 @@ export interface Listing {
 
 const RESERVED = new Set(['fields', 'sort_key', 'sort_dir', 'limit', 'marker', 'page_reverse']);
 
-type Filter = (query: any, values: readonly string[]) => any;
+type Filter = (query: any, values: readonly string[], context: Context) => any;
 
 /** Reads the query strings of one resource's lists; made once per resource. */
 export class ListQueryParser {
@@ -50,11 +51,11 @@ export class ListQueryParser {
     }
     if ('updated_at' in attributes) this.#filters.set('changed_since', changedSince(`${collection}.updated_at`));
     if ('tags' in attributes) for (const [name, filter] of Object.entries(TAG_FILTERS)) this.#filters.set(name, (query, values) => filter(query, `${collection}.tags`, values));
-    for (const [name, filter] of Object.entries(rule.filters ?? {})) this.#filters.set(name, (query, given) => described(name, () => filter(query, given)));
+    for (const [name, filter] of Object.entries(rule.filters ?? {})) this.#filters.set(name, (query, given, context) => described(name, () => filter(query, given, context)));
   }
 
   /** Throws ApiError: HTTPBadRequest for an unknown filter, a bad sort key or value; BadRequest for a bad limit. */
-  parse(query: Query): Listing {
+  parse(query: Query, context: Context): Listing {
     const fields = values(query['fields']).filter((field) => field !== '');
     return {
       fields: fields.length > 0 ? new Set(fields) : undefined,
@@ -62,15 +63,15 @@ export class ListQueryParser {
       limit: this.#limit(query),
       marker: last(query['marker']) || undefined,
       reverse: last(query['page_reverse'])?.toLowerCase() === 'true',
-      where: this.#where(query),
+      where: this.#where(query, context),
     };
   }
 
-  #where(query: Query): (select: any) => any {
+  #where(query: Query, context: Context): (select: any) => any {
     const names = Object.keys(query).filter((name) => !RESERVED.has(name));
     const invalid = names.filter((name) => !this.#filters.has(attributeOf(name)));
     if (invalid.length > 0) throw bad(`${listed(invalid)} is invalid attribute for filtering`);
-    return (select) => names.reduce((narrowed, name) => this.#filters.get(attributeOf(name))!(narrowed, values(query[name])), select);
+    return (select) => names.reduce((narrowed, name) => this.#filters.get(attributeOf(name))!(narrowed, values(query[name]), context), select);
   }
 
   #sort(query: Query): SortKey[] {

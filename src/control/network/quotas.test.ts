@@ -9,7 +9,7 @@ import { syncSegmentPools } from './segments.ts';
 const config = loadConfig('quota_network: 3');
 const hooks = { async removePort() {}, async onSubnetChanged() {} };
 const problem = ({ status, body }: { status: number; body: any }) => `${status} ${body.NeutronError?.type}: ${body.NeutronError?.message}`;
-const defaults = { network: 3, subnet: 100, subnetpool: -1, port: 500, security_group: 10, security_group_rule: 100, router: 10, floatingip: 50 };
+const defaults = { network: 3, subnet: 100, subnetpool: -1, port: 500, security_group: 10, security_group_rule: 100, router: 10, floatingip: 50, rbac_policy: 10 };
 
 eachStore('quotas bound creates, one by one, in bulk and at once', async (store) => {
   await store.write((tx) => syncSegmentPools(tx, config));

@@ -13,6 +13,7 @@ const TABLES = {
   security_group_rule: 'security_group_rules',
   router: 'routers',
   floatingip: 'floatingips',
+  rbac_policy: 'rbac_policies',
 } as const;
 
 export type QuotaResource = keyof typeof TABLES;

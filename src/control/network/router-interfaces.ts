@@ -12,6 +12,7 @@ import { SERVICE_CONTEXT } from './dhcp-scheduling.ts';
 import { poolsOf } from './ipam.ts';
 import { deletePorts, updatePort } from './port-update.ts';
 import { visiblePorts } from './ports.ts';
+import { isTarget } from './rbac-visibility.ts';
 import { bad, INTERFACE, requireDistinct, requireUnused, subnetsOfAddresses } from './router-legs.ts';
 import { createLeg, hostFor, releaseIfEmpty, takeHold } from './router-scheduling.ts';
 import type { ActionResult } from './rule.ts';
@@ -48,8 +49,8 @@ async function addBySubnet(tx: Tx, context: Context, config: Config, current: Ro
   const one = await subnets.get(tx, id);
   if (!one) throw new ApiError('SubnetNotFound', { id });
   if (one.gateway_ip === null) throw bad('Subnet for router interface must have a gateway IP');
-  // Who only shares a network must not stand in for its gateway (CVE-2018-14635).
-  if (!context.is_admin && one.project_id !== context.project_id) throw bad(`Cannot add interface to router because subnet ${id} is not owned by project making the request`);
+  // Who only shares a network with all must not stand in for its gateway (CVE-2018-14635); whom its owner named may (LP 1975603).
+  if (!context.is_admin && one.project_id !== context.project_id && !(await isTarget(tx, network, network_id, context.project_id))) throw bad(`Cannot add interface to router because subnet ${id} is not owned by project making the request`);
   requireAddressMode([one]);
   await requireDistinct(tx, held.legs, [one]);
   const fixed = { subnet_id: id, ip_address: one.gateway_ip };

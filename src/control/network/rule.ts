@@ -27,7 +27,7 @@ export interface Rule<R extends Resource = any> {
   /** What has to be made before `context` reads this resource (a project's default security group); undefined in most calls. */
   beforeRead?(reader: Reader, context: Context): Promise<((tx: Tx) => Promise<unknown>) | undefined>;
   /** Filters that are no plain column: `fixed_ips`, `security_groups`, `shared`, `router:external` of subnets. */
-  readonly filters?: Readonly<Record<string, (query: any, values: readonly string[]) => any>>;
+  readonly filters?: Readonly<Record<string, (query: any, values: readonly string[], context: Context) => any>>;
   /** True when `context`, not an admin, may change and delete `current`, which it sees; default: it is its own project's. */
   owns?(reader: Reader, context: Context, current: Held<R>): Promise<boolean>;
   /** True when `context` owns what `network_owner` attributes ask for; default: owns the object. */

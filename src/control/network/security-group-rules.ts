@@ -1,4 +1,5 @@
 /** Security group rules: what may come in to a group's members and go out from them (A9; OSSA-2012-007). */
+import { sql } from 'kysely';
 import type { Config } from '#model/config.ts';
 import { ApiError } from '#model/errors.ts';
 import { boolean } from '#model/kind.ts';
@@ -7,7 +8,9 @@ import type { Reader, Tx } from '#store/store.ts';
 import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { requireAddressGroup } from './address-groups.ts';
+import { ownRows } from './policy.ts';
 import { checkQuota } from './quotas.ts';
+import { idIn, reachedIds } from './rbac-visibility.ts';
 import type { Given, NetworkDeps, Rule } from './rule.ts';
 import { type Admitted, checkedRule, meaningOf } from './security-group-rule-checks.ts';
 import { insertRules, missingDefaultGroup, requireGroups } from './security-groups.ts';
@@ -26,13 +29,23 @@ export function securityGroupRulesRule({ config }: NetworkDeps): Rule<typeof sec
     present: (reader, _context, objects) => presentRules(reader, objects),
     filters: { belongs_to_default_sg: byDefaultGroup },
     beforeList: missingDefaultGroup,
-    // A rule that an admin put into a group belongs to the admin's project; who owns the group sees it and may remove it.
-    visible: (query, context) => query.where((e: any) => e.or([
-      e('security_group_rules.project_id', '=', context.project_id),
-      e('security_group_rules.security_group_id', 'in', e.selectFrom('security_groups').select('id').where('project_id', '=', context.project_id)),
-    ])),
+    visible: visibleRules,
     owns: async (reader, context, current) => current.project_id === context.project_id || (await groups.get(reader, current.security_group_id))?.project_id === context.project_id,
   };
+}
+
+/**
+ * One's own, those of one's own groups (a rule that an admin put there belongs to the admin's project; who owns the group
+ * sees it and may remove it), and those of shared groups: who may use a group sees what it lets in.
+ */
+function visibleRules(query: any, context: Context): any {
+  if (!context.project_id) return ownRows(securityGroupRule, query, context);
+  return query.where(idIn(
+    securityGroupRule,
+    sql`select id from security_group_rules where project_id = ${context.project_id}`,
+    sql`select rules.id from security_groups join security_group_rules as rules on rules.security_group_id = security_groups.id where security_groups.project_id = ${context.project_id}`,
+    sql`select rules.id from (${reachedIds(securityGroup, context)}) as shared join security_group_rules as rules on rules.security_group_id = shared.object_id`,
+  ));
 }
 
 async function createRules(tx: Tx, config: Config, context: Context, given: readonly GivenRule[]): Promise<SecurityGroupRule[]> {
@@ -43,7 +56,9 @@ async function createRules(tx: Tx, config: Config, context: Context, given: read
   const remotes = wanted.map((rule) => rule.remote_group_id).filter((id) => id !== null);
   // Quota before groups, as where ports are made: two transactions must not wait for each other's locks.
   await checkQuota(tx, config, first.project_id, 'security_group_rule', given.length);
-  await requireGroups(tx, context, first.project_id, [...new Set([first.security_group_id, ...remotes])]);
+  const found = await requireGroups(tx, context, first.project_id, [...new Set([first.security_group_id, ...remotes])]);
+  // Who may use a group may not change it.
+  if (!context.is_admin && found.get(first.security_group_id)!.project_id !== context.project_id) throw new ApiError('PolicyNotAuthorized', { rule: 'create_security_group_rule' });
   for (const id of [...new Set(wanted.flatMap((rule) => rule.remote_address_group_id ?? []))].sort()) await requireAddressGroup(tx, context, first.project_id, id);
   await refuseDuplicates(tx, first.security_group_id, wanted);
   const made = await insertRules(tx, wanted);

@@ -10,7 +10,9 @@ import type { Context } from '../http/context.ts';
 import { rulesFromTemplates, templateCount } from './default-security-group-rules.ts';
 import { defaultStateful } from './default-statefulness.ts';
 import { newObject } from './new-object.ts';
+import { dropPolicies } from './object-policies.ts';
 import { checkQuota } from './quotas.ts';
+import { ownOrReachedRows, sharedFilter, sharedWith } from './rbac-visibility.ts';
 import type { Given, NetworkDeps, Rule } from './rule.ts';
 
 const groups = new Table(securityGroup);
@@ -25,7 +27,9 @@ export function securityGroupsRule({ config }: NetworkDeps): Rule<typeof securit
     create: (tx, context, given) => createGroups(tx, config, given),
     update: (tx, _context, current, changes) => updateGroup(tx, current, changes),
     delete: deleteGroup,
-    present: (reader, _context, objects) => presentGroups(reader, objects),
+    present: presentGroups,
+    visible: visibleGroups,
+    filters: { shared: sharedFilter(securityGroup) },
     beforeList: missingDefaultGroup,
   };
 }
@@ -55,14 +59,19 @@ export async function ensureDefaultGroup(tx: Tx, projectId: string): Promise<str
   return group.id;
 }
 
-/** Refuses groups that do not exist or belong to another project (404, so that ids cannot be probed), and locks the others. */
+/** One's own, and shared ones. */
+export function visibleGroups(query: any, context: Context): any {
+  return ownOrReachedRows(securityGroup, query, context);
+}
+
+/** The groups, locked, if they are the project's or shared with it. Others are 404, so that ids cannot be probed. */
 export async function requireGroups(tx: Tx, context: Context, projectId: string, ids: readonly string[]): Promise<Map<string, SecurityGroup>> {
   for (const id of [...ids].sort()) await lockGroup(tx, id);
   const found = new Map((await groups.getMany(tx, ids)).map((group) => [group.id, group]));
-  for (const id of ids) {
-    const group = found.get(id);
-    if (!group || (!context.is_admin && group.project_id !== projectId)) throw new ApiError('SecurityGroupNotFound', { id });
-  }
+  const foreign = context.is_admin ? [] : ids.filter((id) => found.get(id)?.project_id !== projectId);
+  const shared = await sharedWith(tx, securityGroup, foreign, projectId);
+  const missing = ids.find((id) => !found.has(id) || (foreign.includes(id) && !shared.has(id)));
+  if (missing !== undefined) throw new ApiError('SecurityGroupNotFound', { id: missing });
   return found;
 }
 
@@ -120,13 +129,15 @@ async function deleteGroup(tx: Tx, context: Context, current: SecurityGroup): Pr
   if (current.is_default && !context.is_admin) throw new ApiError('SecurityGroupCannotRemoveDefault');
   const gone = await tx.db.deleteFrom('security_group_rules').where((e) => e.or([e('security_group_id', '=', current.id), e('remote_group_id', '=', current.id)])).returning('id').execute();
   for (const row of gone) tx.record(rules.name, row['id'], 'delete');
+  await dropPolicies(tx, current);
   await groups.delete(tx, current.id);
 }
 
-async function presentGroups(reader: Reader, objects: readonly SecurityGroup[]): Promise<Record<string, unknown>[]> {
+async function presentGroups(reader: Reader, context: Context, objects: readonly SecurityGroup[]): Promise<Record<string, unknown>[]> {
   const held = objects.length === 0 ? [] : await rules.list(reader, { filters: { security_group_id: objects.map(({ id }) => id) }, sort: [{ key: 'id', dir: 'asc' }] });
+  const shared = await sharedWith(reader, securityGroup, objects.map(({ id }) => id), context.project_id);
   const byGroup = Map.groupBy(held, (rule) => rule.security_group_id);
-  return objects.map((group) => ({ ...group, shared: false, security_group_rules: (byGroup.get(group.id) ?? []).map((rule) => shownRule(rule, group)) }));
+  return objects.map((group) => ({ ...group, shared: shared.has(group.id), security_group_rules: (byGroup.get(group.id) ?? []).map((rule) => shownRule(rule, group)) }));
 }
 
 /** A rule inside its group: what its own resource shows. */

@@ -8,8 +8,9 @@ import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { requireScope, scopeLock } from './address-scopes.ts';
 import { newObject } from './new-object.ts';
-import { ownOrSharedRows } from './policy.ts';
+import { dropPolicies, shareWithAll } from './object-policies.ts';
 import { checkQuota } from './quotas.ts';
+import { ownOrReachedRows, sharedFilter, sharedWith } from './rbac-visibility.ts';
 import type { Given, NetworkDeps, Rule } from './rule.ts';
 import { grownPrefixes, newPrefixes, prefixAddresses, prefixLengths, versionOf } from './subnet-pool-checks.ts';
 
@@ -23,14 +24,15 @@ export function subnetPoolsRule({ config }: NetworkDeps): Rule<typeof subnetPool
     create: (tx, context, given) => createPools(tx, context, config, given),
     update: updatePool,
     delete: (tx, _context, current) => deletePool(tx, current),
-    present: async (_reader, _context, objects) => objects.map(lengthsAsText),
+    present: presentPools,
     visible: visiblePools,
+    filters: { shared: sharedFilter(subnetPool) },
   };
 }
 
 /** One's own, and shared ones. */
 export function visiblePools(query: any, context: Context): any {
-  return context.is_admin ? query : ownOrSharedRows(subnetPool, query, context);
+  return context.is_admin ? query : ownOrReachedRows(subnetPool, query, context);
 }
 
 /** The pool that is used when a subnet asks for the default one, if `context` may see it. */
@@ -63,6 +65,7 @@ async function createPools(tx: Tx, context: Context, config: Config, given: read
     await checkScope(tx, context, each);
     await pools.insert(tx, [each]);
   }
+  await shareWithAll(tx, subnetPool, wanted.filter((_, i) => given[i]!.shared));
   return wanted;
 }
 
@@ -74,6 +77,7 @@ function newPool(tx: Tx, given: GivenPool): SubnetPool {
 async function deletePool(tx: Tx, { id }: SubnetPool): Promise<void> {
   const used = await tx.db.selectFrom('subnets').select('id').where('subnetpool_id', '=', id).limit(1).executeTakeFirst();
   if (used) throw new ApiError('SubnetPoolDeleteError', { id });
+  await dropPolicies(tx, { id });
   await pools.delete(tx, id);
 }
 
@@ -118,6 +122,11 @@ function scopeLocks(...held: SubnetPool[]): string[] {
 /** In one order, so that two requests cannot wait for each other for ever. */
 async function lockAll(tx: Tx, names: readonly string[]): Promise<void> {
   for (const name of [...new Set(names)].sort()) await tx.lock(name);
+}
+
+async function presentPools(reader: Reader, context: Context, objects: readonly SubnetPool[]): Promise<Record<string, unknown>[]> {
+  const shared = await sharedWith(reader, subnetPool, objects.map(({ id }) => id), context.project_id);
+  return objects.map((pool) => ({ shared: shared.has(pool.id), ...lengthsAsText(pool) }));
 }
 
 /** Neutron shows these three as text. */

@@ -16,6 +16,7 @@ import { requireNetwork } from './network-visibility.ts';
 import { newObject } from './new-object.ts';
 import { ownRows } from './policy.ts';
 import { checkQuota } from './quotas.ts';
+import { idIn, reachedIds, sharedFilter, sharedWith } from './rbac-visibility.ts';
 import type { Given, Rule } from './rule.ts';
 import { allocatePrefix, lockPools, requireSamePool } from './subnet-allocation.ts';
 import { checkDhcp, checkedCidr, checkGateway, checkHostRoutes, checkModes, checkNameservers, checkPools, defaultGateway, defaultPools } from './subnet-checks.ts';
@@ -32,12 +33,12 @@ export function subnetsRule({ config, hooks }: NetworkRuleDeps): Rule<typeof sub
     create: (tx, context, given) => createSubnets(tx, context, { config, hooks }, given),
     update: (tx, context, current, changes) => updateSubnet(tx, context, { config, hooks }, current, changes),
     delete: (tx, context, current) => deleteSubnet(tx, context, hooks, current),
-    present: (reader, _context, objects) => presentSubnets(reader, objects),
+    present: presentSubnets,
     visible: visibleSubnets,
     owns: async (reader, context, current) => (await networks.get(reader, current.network_id))?.project_id === context.project_id,
     filters: {
-      'shared': (query, values) => query.where(onNetworks('shared', values)),
-      'router:external': (query, values) => query.where(onNetworks('router_external', values)),
+      'shared': sharedFilter(network, 'subnets.network_id'),
+      'router:external': (query, values) => query.where(onExternal(values)),
     },
   };
 }
@@ -51,7 +52,12 @@ export async function removeSubnet(tx: Tx, current: Subnet): Promise<void> {
 /** One's own, those of one's own networks, and those of shared ones; not those of external networks. */
 export function visibleSubnets(query: any, context: Context): any {
   if (!context.project_id) return ownRows(subnet, query, context);
-  return query.where(sql<boolean>`(subnets.project_id = ${context.project_id} or subnets.network_id in (select id from networks where shared = 1 or project_id = ${context.project_id}))`);
+  return query.where(idIn(
+    subnet,
+    sql`select id from subnets where project_id = ${context.project_id}`,
+    sql`select subnets.id from networks join subnets on subnets.network_id = networks.id where networks.project_id = ${context.project_id}`,
+    sql`select subnets.id from (${reachedIds(network, context)}) as shared join subnets on subnets.network_id = shared.object_id`,
+  ));
 }
 
 async function createSubnets(tx: Tx, context: Context, deps: NetworkRuleDeps, given: readonly GivenSubnet[]): Promise<Subnet[]> {
@@ -131,10 +137,12 @@ async function announce(tx: Tx, context: Context, hooks: NetworkHooks, onto: Net
   await hooks.onSubnetChanged(tx, context, bumped, changed, op);
 }
 
-async function presentSubnets(reader: Reader, objects: readonly Subnet[]): Promise<Record<string, unknown>[]> {
-  const found = await networks.getMany(reader, [...new Set(objects.map(({ network_id }) => network_id))]);
+async function presentSubnets(reader: Reader, context: Context, objects: readonly Subnet[]): Promise<Record<string, unknown>[]> {
+  const ids = [...new Set(objects.map(({ network_id }) => network_id))];
+  const found = await networks.getMany(reader, ids);
+  const shared = await sharedWith(reader, network, ids, context.project_id);
   const byId = new Map(found.map((each) => [each.id, each]));
-  return objects.map(({ network_id }) => ({ shared: byId.get(network_id)?.shared ?? false, 'router:external': byId.get(network_id)?.['router:external'] ?? false }));
+  return objects.map(({ network_id }) => ({ shared: shared.has(network_id), 'router:external': byId.get(network_id)?.['router:external'] ?? false }));
 }
 
 function refuseSegment({ segment_id }: GivenSubnet): void {
@@ -161,8 +169,8 @@ async function portsOf(tx: Tx, subnetId: string): Promise<Port[]> {
   return ports.getMany(tx, rows.map((row) => row.port_id));
 }
 
-/** True for subnets whose network has one of the given values in a boolean column. */
-function onNetworks(column: 'shared' | 'router_external', values: readonly string[]) {
-  const wanted = values.map((value) => Number(network.attributes.shared.kind.convert(value)));
-  return sql<boolean>`subnets.network_id in (select id from networks where ${sql.ref(column)} in (${sql.join(wanted)}))`;
+/** True for subnets whose network is external, or is not. */
+function onExternal(values: readonly string[]) {
+  const wanted = values.map((value) => Number(network.attributes['router:external'].kind.convert(value)));
+  return sql<boolean>`subnets.network_id in (select id from networks where router_external in (${sql.join(wanted)}))`;
 }
