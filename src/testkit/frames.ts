@@ -1,21 +1,14 @@
 /** Ethernet frames for attacks: real bytes with right checksums, so that a drop is never the fault of a broken packet. */
+import { checksum, ethernet, ipFrame, ipv4, summed } from '#net/frame.ts';
 import { ipBytes, parseIp } from '#net/ip.ts';
 import { macBytes } from '#net/mac.ts';
 
 const u16 = (value: number): Buffer => Buffer.from([value >> 8, value & 0xff]);
 const address = (ip: string): Buffer => Buffer.from(ipBytes(parseIp(ip)!));
 
+export { ethernet, ipv4, tagged } from '#net/frame.ts';
+
 export const BROADCAST = 'ff:ff:ff:ff:ff:ff';
-
-export function ethernet(destination: string, source: string, ethertype: number, payload: Buffer): Buffer {
-  const frame = Buffer.concat([macBytes(destination), macBytes(source), u16(ethertype), payload]);
-  return frame.length < 60 ? Buffer.concat([frame, Buffer.alloc(60 - frame.length)]) : frame;
-}
-
-/** The same frame with an 802.1Q tag, or one of 802.1ad. */
-export function tagged(vlan: number, frame: Buffer, ethertype = 0x8100): Buffer {
-  return Buffer.concat([frame.subarray(0, 12), u16(ethertype), u16(vlan), frame.subarray(12)]);
-}
 
 export interface ArpFields {
   readonly op: 'request' | 'reply';
@@ -40,11 +33,11 @@ export interface UdpFields {
 export function udp(destination: string, source: string, { from, to, sport, dport, data }: UdpFields): Buffer {
   const body = Buffer.from(data);
   const header = Buffer.concat([u16(sport), u16(dport), u16(8 + body.length), u16(0)]);
-  return ip(destination, source, from, to, 17, Buffer.concat([header, body]), 6);
+  return ipFrame({ destination, source, from, to, protocol: 17, payload: Buffer.concat([header, body]), checksumAt: 6 });
 }
 
 export function icmpv6(destination: string, source: string, from: string, to: string, type: number, body: Buffer): Buffer {
-  return ip(destination, source, from, to, 58, Buffer.concat([Buffer.from([type, 0, 0, 0]), body]), 2);
+  return ipFrame({ destination, source, from, to, protocol: 58, payload: Buffer.concat([Buffer.from([type, 0, 0, 0]), body]), checksumAt: 2 });
 }
 
 /** A neighbour advertisement that claims `target` (override flag set); without the option when `option` is null. */
@@ -144,38 +137,4 @@ export function dhcpMessage({ op, type, mac, ciaddr = '0.0.0.0', yiaddr = '0.0.0
   Buffer.from(macBytes(mac)).copy(fixed, 28);
   const option = (code: number, ip: string | undefined) => (ip === undefined ? Buffer.alloc(0) : Buffer.concat([Buffer.from([code, 4]), address(ip)]));
   return Buffer.concat([fixed, Buffer.from([0x63, 0x82, 0x53, 0x63, 53, 1, type]), option(54, server), option(50, requested), Buffer.from([255])]);
-}
-
-/** `checksumAt`: where the transport's checksum stands in `payload`; both families know it there. */
-function ip(destination: string, source: string, from: string, to: string, protocol: number, payload: Buffer, checksumAt: number): Buffer {
-  const six = from.includes(':');
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(payload.length);
-  const pseudo = Buffer.concat([address(from), address(to), length, Buffer.from([0, 0, 0, protocol])]);
-  const body = Buffer.from(payload);
-  u16(checksum(Buffer.concat([pseudo, body]))).copy(body, checksumAt);
-  if (six) return ethernet(destination, source, 0x86dd, Buffer.concat([Buffer.from([0x60, 0, 0, 0]), u16(body.length), Buffer.from([protocol, 255]), address(from), address(to), body]));
-  return ipv4(destination, source, from, to, protocol, body);
-}
-
-/** `payload` has its checksum. */
-export function ipv4(destination: string, source: string, from: string, to: string, protocol: number, payload: Buffer): Buffer {
-  const header = Buffer.concat([Buffer.from([0x45, 0]), u16(20 + payload.length), u16(0), u16(0), Buffer.from([64, protocol, 0, 0]), address(from), address(to)]);
-  return ethernet(destination, source, 0x0800, Buffer.concat([summed(header), payload]));
-}
-
-/** An IPv4 header with its checksum. */
-function summed(header: Buffer): Buffer {
-  const copy = Buffer.from(header);
-  copy.writeUInt16BE(0, 10);
-  u16(checksum(copy)).copy(copy, 10);
-  return copy;
-}
-
-/** RFC 1071. */
-function checksum(bytes: Buffer): number {
-  let sum = 0;
-  for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
 }

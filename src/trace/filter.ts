@@ -14,7 +14,7 @@ export type Direction = 'ingress' | 'egress';
 export function filter(walk: Walk, index: HostIndex, port: PortItem, packet: Packet, direction: Direction): { pass: Step } | { end: Path } {
   const at = { host: index.host, object: walk.named('port', port.port_id) };
   const passed = (by: 'rule' | 'base' | 'open', text: string, rule: RuleItem | null = null): { pass: Step } => ({
-    pass: { type: 'filter', ...at, ...(rule && { object: walk.named('security_group', rule.security_group_id) }), direction, port_id: port.port_id, by, rule_id: rule?.rule_id ?? null, remembered: by === 'rule' && port.stateful, text },
+    pass: { type: 'filter', ...at, ...(rule && { object: walk.named('security_group', rule.security_group_id) }), direction, port_id: port.port_id, by, rule_id: rule?.rule_id ?? null, remembered: by === 'rule' && port.stateful, packet, text },
   });
   if (!port.port_security_enabled) return passed('open', `${nameText(at.object)} has no port security: nothing is filtered`);
   if (direction === 'egress') {

@@ -31,7 +31,7 @@ function traceLines({ verdict, path }: Printable): string[] {
 
 function pathLines(path: readonly PrintableStep[], indent: string): string[] {
   return path.flatMap((step) => {
-    const line = `${indent}${(step.host ?? '-').padEnd(12)}${step.type.padEnd(10)}${step.text}${step.packet && step.type !== 'route' ? `: ${packetText(step.packet)}` : ''}`;
+    const line = `${indent}${(step.host ?? '-').padEnd(12)}${step.type.padEnd(10)}${step.text}${step.packet && step.type !== 'filter' ? `: ${packetText(step.packet)}` : ''}`;
     return step.branches ? [line, ...step.branches.flatMap((branch, i) => [`${indent}  copy ${i + 1}:`, ...pathLines(branch, `${indent}    `)])] : [line];
   });
 }

@@ -32,6 +32,8 @@ export interface FilterStep extends Common {
   readonly rule_id: string | null;
   /** The port keeps the connection: its replies pass without a rule. */
   readonly remembered: boolean;
+  /** As the filter sees it. */
+  readonly packet: Packet;
 }
 /** A known connection let the packet pass. */
 export interface ConntrackStep extends Common { readonly type: 'conntrack'; readonly direction: 'ingress' | 'egress' | 'forward' }

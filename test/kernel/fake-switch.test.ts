@@ -13,7 +13,7 @@ import { type Copy, FakeSwitch } from '#testkit/fake-switch.ts';
 import { mac, PEER_A, PEER_B, richHost } from '#testkit/host-items.ts';
 import { ownPacket, packetArbitrary, valuesOf } from '#testkit/packets.ts';
 import { type RealSwitch, startRealSwitch } from '#testkit/real-switch.ts';
-import { type Frame, printFrame, readTrace } from '#testkit/trace-output.ts';
+import { type Frame, printFrame, readTrace } from '#openflow/trace-output.ts';
 
 /** Set another to look further than CI does. */
 const SEED = Number(process.env['PATCHBAY_TEST_SEED'] ?? 20261123);
@@ -64,7 +64,7 @@ async function sameFate(bridge: string, packet: string, states: readonly number[
   const journey = fake.inject(bridge, packet, { dry: true, ctNext: given.map(([value]) => value) });
   const text = await real.ovs.tool('ovs-appctl', 'ofproto/trace', bridge, traceWords(packet), ...given.flatMap(([, words]) => ['--ct-next', words]));
   const trace = readTrace(text, frameOf(parsePacket(packet)), (port) => ports.get(port) ?? port, 'br-under');
-  const [expected, actual] = [{ tables: trace.tables, outputs: trace.outputs }, { tables: journey.tables.map((name) => Number(name.split(':')[1])), outputs: journey.outputs.map(nameCopy).sort() }];
+  const [expected, actual] = [{ tables: trace.tables, outputs: trace.outputs.map(({ port, frame }) => `${port} ${printFrame(frame)}`).sort() }, { tables: journey.tables.map((name) => Number(name.split(':')[1])), outputs: journey.outputs.map(nameCopy).sort() }];
   assert.deepEqual(actual, expected, `${bridge} ${packet} ct ${given.map(([, words]) => words).join(' ')}\n${text}`);
 }
 

@@ -1,5 +1,5 @@
 /** Reads what `ovs-appctl ofproto/trace` prints: the tables that were visited, and the frames that leave. */
-import { splitArguments } from '#openflow/action-argument.ts';
+import { splitArguments } from './action-argument.ts';
 
 /** The headers that our flows may change, as text. */
 export interface Frame {
@@ -11,16 +11,22 @@ export interface Frame {
   readonly arp: Readonly<Record<string, string>> | undefined;
 }
 
+/** A frame that leaves. */
+export interface TracedCopy {
+  /** As `nameOf` calls the port; a tunnel is `vxlan 192.0.2.2 2000`. */
+  readonly port: string;
+  readonly frame: Frame;
+}
+
 export interface TraceOutput {
   readonly tables: readonly number[];
-  /** `port frame`, sorted; a port as `nameOf` calls it, a tunnel as `vxlan 192.0.2.2 2000`. */
-  readonly outputs: readonly string[];
+  readonly outputs: readonly TracedCopy[];
 }
 
 /** `start` is the frame that was traced. Tables of `underlay`, where encapsulated frames leave, are left out. */
 export function readTrace(text: string, start: Frame, nameOf: (dpPort: string) => string, underlay: string): TraceOutput {
   const tables: number[] = [];
-  const outputs: string[] = [];
+  const outputs: TracedCopy[] = [];
   const frames = new Map<string, Frame>([['', start]]);
   let recirc = '';
   let skip = false;
@@ -37,7 +43,7 @@ export function readTrace(text: string, start: Frame, nameOf: (dpPort: string) =
     const actions = /^Datapath actions: (.*)$/.exec(line)?.[1];
     if (actions !== undefined) execute(actions, frames.get(recirc)!, { frames, outputs, nameOf, underlay });
   }
-  return { tables, outputs: outputs.sort() };
+  return { tables, outputs };
 }
 
 export function printFrame({ tags, src, dst, arp }: Frame): string {
@@ -49,7 +55,7 @@ const ARP_KEYS = ['op', 'sip', 'tip', 'sha', 'tha'];
 
 interface Execution {
   readonly frames: Map<string, Frame>;
-  readonly outputs: string[];
+  readonly outputs: TracedCopy[];
   readonly nameOf: (dpPort: string) => string;
   readonly underlay: string;
 }
@@ -61,12 +67,12 @@ function execute(actions: string, frame: Frame, out: Execution): void {
     if (/^\d+$/.test(name)) {
       const port = out.nameOf(name);
       // The encapsulated frame itself: its tnl_push was counted.
-      if (!port.startsWith(`${out.underlay}:`)) out.outputs.push(`${port} ${printFrame(frame)}`);
+      if (!port.startsWith(`${out.underlay}:`)) out.outputs.push({ port, frame });
     } else if (name === 'push_vlan') frame = { ...frame, tags: [Number(/vid=(\d+)/.exec(argument)![1]), ...frame.tags] };
     else if (name === 'pop_vlan') frame = { ...frame, tags: frame.tags.slice(1) };
     else if (name === 'recirc') out.frames.set(argument, frame);
     else if (name === 'clone') execute(argument, frame, out);
-    else if (name === 'tnl_push') out.outputs.push(`${tunnelOf(argument)} ${printFrame(frame)}`);
+    else if (name === 'tnl_push') out.outputs.push({ port: tunnelOf(argument), frame });
     else if (name === 'set') frame = set(frame, argument);
     else if (!['ct', 'ct_clear', 'drop'].includes(name)) throw new Error(`unknown datapath action ${action}`);
   }
