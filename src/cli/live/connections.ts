@@ -47,7 +47,7 @@ export async function forgetProbe(state: string, host: string, probe: Packet, ma
   for (const connection of own) {
     await runOnHost(state, host, ['ovs-appctl', 'dpctl/flush-conntrack', ...(connection.zone === undefined ? [] : [`zone=${connection.zone}`]), tupleOf(connection)]);
   }
-  const number = isIcmp(probe.protocol) ? ['--icmp-id', String(mark.icmp_id)] : probe.source_port === null ? undefined : ['--sport', String(probe.source_port)];
+  const number = isIcmp(probe.protocol) ? [probe.protocol === ICMP ? '--icmp-id' : '--icmpv6-id', String(mark.icmp_id)] : probe.source_port === null ? undefined : ['--sport', String(probe.source_port)];
   for (const namespace of number ? namespaces : []) {
     const argv = ['ip', 'netns', 'exec', namespace, 'conntrack', '-D', '-f', probe.source_ip.includes(':') ? 'ipv6' : 'ipv4', '-p', String(probe.protocol), ...number!];
     await runOnHost(state, host, argv).catch((error: unknown) => {
