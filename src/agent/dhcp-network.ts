@@ -4,12 +4,12 @@ import type { DhcpHostItem, DhcpServerItem } from '#hoststate/dhcp.ts';
 import { ipBatch } from '#agent/drivers/command.ts';
 import { readProcess, runningProcesses } from '#agent/drivers/daemon/owned.ts';
 import { stopProcess } from '#agent/drivers/daemon/stop.ts';
-import { applyDnsmasq, DNSMASQ, optionRefusal, readDnsmasq, readLeases, userFor } from '#agent/drivers/dnsmasq/apply.ts';
+import { applyDnsmasq, DNSMASQ, optionRefusals, readDnsmasq, readLeases, userFor } from '#agent/drivers/dnsmasq/apply.ts';
 import { type DesiredDnsmasq, desiredDnsmasq, serverRefusal } from '#agent/drivers/dnsmasq/desired.ts';
 import { type HostEntry, hostEntry } from '#agent/drivers/dnsmasq/hosts.ts';
 import { portOptionLine } from '#agent/drivers/dnsmasq/options.ts';
 import { type FoundDnsmasq, planDnsmasq, printDnsmasqPlan } from '#agent/drivers/dnsmasq/plan.ts';
-import { applyGives, applyTakes } from '#agent/drivers/link/apply.ts';
+import { applyGives, applyTakes, type Refusal } from '#agent/drivers/link/apply.ts';
 import { readDeviceNames, readInside, readOutside } from '#agent/drivers/link/parse.ts';
 import { planLinks, printLinkPlan } from '#agent/drivers/link/plan.ts';
 import { dhcpNamespace } from '#agent/drivers/netns/owned.ts';
@@ -79,16 +79,17 @@ export class DhcpNetwork {
     try {
       await this.#renderHosts(server, hosts);
       const desired = desiredDnsmasq(this.#folder, server, this.#entries.values(), this.#dnsmasqUser());
-      const plugs = await this.#realiseLink(server);
+      const link = await this.#realiseLink(server);
       // Beside the rest, because it takes longest; waited for also when that fails, so that it never meets its own next attempt.
       const proxy = this.#realiseProxy(server);
       try {
         await this.#realiseDnsmasq(server, desired, pids);
-        if (plugs) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
+        if (link) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
       } finally {
         await proxy;
       }
-      const lacking = await proxy;
+      const refused = (link ?? []).map(({ what, subject, reason }) => `${what} ${subject}: ${reason}`);
+      const lacking = [...refused, ...(await proxy)];
       return { server: [...desired.reasons, ...lacking].join('; ') || undefined, done: lacking.length === 0, hosts: desired.hostReasons, partly: desired.partly };
     } catch (error) {
       this.distrust();
@@ -126,18 +127,17 @@ export class DhcpNetwork {
     this.#entriesServer = server;
     if (this.#refusals.size > REFUSALS_KEPT) this.#refusals.clear();
     for (const portId of this.#entries.keys()) if (!hosts.has(portId)) this.#entries.delete(portId);
-    for (const [portId, host] of hosts) {
-      if (this.#entries.get(portId)?.item === host) continue;
-      await this.#judgeOptions(host);
-      this.#entries.set(portId, hostEntry(server, host, (line) => this.#refusals.get(line)));
-    }
+    const changed = [...hosts.values()].filter((host) => this.#entries.get(host.port_id)?.item !== host);
+    await this.#judgeOptions(changed);
+    for (const host of changed) this.#entries.set(host.port_id, hostEntry(server, host, (line) => this.#refusals.get(line)));
   }
 
-  async #judgeOptions(host: DhcpHostItem): Promise<void> {
-    for (const option of host.options) {
-      const line = portOptionLine(host, option);
-      if (line !== undefined && !this.#refusals.has(line)) this.#refusals.set(line, await optionRefusal(line));
-    }
+  /** All at once: a port with many options must not keep its neighbours waiting. */
+  async #judgeOptions(hosts: readonly DhcpHostItem[]): Promise<void> {
+    const lines = hosts.flatMap((host) => host.options.flatMap((option) => portOptionLine(host, option) ?? [])).filter((line) => !this.#refusals.has(line));
+    if (lines.length === 0) return;
+    const refusals = await optionRefusals(lines);
+    for (const line of lines) this.#refusals.set(line, refusals.get(line));
   }
 
   #dnsmasqUser(): string | undefined {
@@ -145,11 +145,11 @@ export class DhcpNetwork {
     return this.#user.name;
   }
 
-  /** True when the link has to be plugged, because it is new or nobody knows. */
-  async #realiseLink(server: DhcpServerItem): Promise<boolean> {
+  /** What the kernel refused of the link, which has to be plugged because it is new or nobody knows; undefined while it is as it was. */
+  async #realiseLink(server: DhcpServerItem): Promise<Refusal[] | undefined> {
     const desired = dhcpLinks(server);
     const text = JSON.stringify([desired, server.port_id]);
-    if (this.#link === text) return false;
+    if (this.#link === text) return undefined;
 
     const namespaceLines = planNamespace(this.#namespace, await readNamespace(this.#namespace));
     await ipBatch(namespaceLines);
@@ -158,9 +158,9 @@ export class DhcpNetwork {
     // A port keeps the device that it once opened: a new one of the same name passes nothing until the old is forgotten (trap 14).
     for (const device of new Set([...plan.removesDevices, ...plan.creates])) await this.#plugger.unplug(device);
     await applyTakes(desired, plan);
-    await applyGives(desired, plan);
-    this.#link = text;
-    return true;
+    const refusals = await applyGives(desired, plan);
+    this.#link = refusals.length > 0 ? undefined : text;
+    return refusals;
   }
 
   async #realiseDnsmasq(server: DhcpServerItem, desired: DesiredDnsmasq, pids: readonly number[]): Promise<void> {

@@ -85,6 +85,7 @@ eachStore('bad input is refused with the error of Neutron, and the store is unch
     // OSSA-2021-005
     ['HTTPBadRequest', { extra_dhcp_opts: [{ opt_name: 'bootfile-name', opt_value: 'x\ndhcp-script=/bin/sh', ip_version: 4 }] }],
     ['HTTPBadRequest', { extra_dhcp_opts: [{ opt_name: 'bootfile-name', opt_value: 'x\u2028y', ip_version: 4 }] }],
+    ['HTTPBadRequest', { extra_dhcp_opts: Array.from({ length: 256 }, (_, i) => ({ opt_name: `o${i}`, opt_value: '1', ip_version: 4 })) }],
     ['HTTPBadRequest', { extra_dhcp_opts: [{ opt_name: 'boot\nfile', opt_value: 'x', ip_version: 4 }] }],
     ['HTTPBadRequest', { dns_name: 'a\nb' }],
     ['HTTPBadRequest', { dns_name: '-a' }],

@@ -132,6 +132,7 @@ eachStore('wrong rules are refused with the error of Neutron, and the store is u
   const cases: [ErrorType, Record<string, unknown>][] = [
     ['SecurityGroupRuleInvalidProtocol', { protocol: 'nope' }],
     ['SecurityGroupRuleInvalidProtocol', { protocol: 256 }],
+    ['SecurityGroupRuleInvalidProtocol', { protocol: 'constructor' }],
     ['SecurityGroupRuleInvalidEtherType', { ethertype: 'IPv5' }],
     ['SecurityGroupProtocolRequiredWithPorts', { port_range_min: 1, port_range_max: 2 }],
     ['SecurityGroupInvalidPortRange', { protocol: 'tcp', port_range_min: 90, port_range_max: 80 }],
