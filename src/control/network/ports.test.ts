@@ -57,7 +57,7 @@ eachStore('a hundred ports in one request: one address and one MAC each, in orde
   assert.equal((await store.reader.db.selectFrom('port_security_groups').selectAll().execute()).length, 100);
 });
 
-eachStore('bad input is refused with the error of Neutron, and the store is unchanged', async (store) => {
+eachStore('OSSA-2014-014, OSSA-2014-025, OSSA-2021-005: bad input is refused with the error of Neutron, and the store is unchanged', async (store) => {
   const { home } = await newNetwork(store);
   const foreign = await newNetwork(store, { project_id: 'other' });
   const foreignGroup = await store.write((tx) => ensureDefaultGroup(tx, 'other'));
@@ -193,7 +193,7 @@ eachStore('a port that was given to another device since it was read is not give
   assert.equal((await ports.get(store.reader, read.id))!.device_id, 'one');
 });
 
-eachStore('a port past the quota is refused and takes nothing; a deleted one leaves nothing', async (store) => {
+eachStore('CVE-2013-1838: a port past the quota is refused and takes nothing; a deleted one leaves nothing', async (store) => {
   const { home } = await newNetwork(store);
   await store.write((tx) => ensureDefaultGroup(tx, 'demo'));
   const empty = await dump(store.reader, TABLES);
