@@ -31,6 +31,8 @@ export interface Outcome {
 }
 
 const REFUSALS_KEPT = 1_000;
+/** Of one port: behind so many bad options the rest is not looked at. */
+const MOST_REFUSALS = 8;
 
 export class DhcpNetwork {
   server: DhcpServerItem | undefined;
@@ -132,12 +134,16 @@ export class DhcpNetwork {
     for (const host of changed) this.#entries.set(host.port_id, hostEntry(server, host, (line) => this.#refusals.get(line)));
   }
 
-  /** All at once: a port with many options must not keep its neighbours waiting. */
+  /** All at once where all are good; a port with many bad ones must not keep its neighbours waiting. */
   async #judgeOptions(hosts: readonly DhcpHostItem[]): Promise<void> {
-    const lines = hosts.flatMap((host) => host.options.flatMap((option) => portOptionLine(host, option) ?? [])).filter((line) => !this.#refusals.has(line));
+    const unknown = hosts.map((host) => host.options.flatMap((option) => portOptionLine(host, option) ?? []).filter((line) => !this.#refusals.has(line)));
+    const lines = unknown.flat();
     if (lines.length === 0) return;
-    const refusals = await optionRefusals(lines);
-    for (const line of lines) this.#refusals.set(line, refusals.get(line));
+    const good = (await optionRefusals(lines, 1)).size === 0;
+    for (const own of good ? [lines] : unknown) {
+      const refusals = good ? undefined : await optionRefusals(own, MOST_REFUSALS);
+      for (const line of own) this.#refusals.set(line, refusals?.get(line));
+    }
   }
 
   #dnsmasqUser(): string | undefined {

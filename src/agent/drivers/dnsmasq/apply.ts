@@ -79,14 +79,20 @@ export async function applyDnsmasq(desired: DesiredDnsmasq, plan: DnsmasqPlan, f
   return serving;
 }
 
-/** Why dnsmasq does not take lines of its options file, line by line; the others it takes. One program start, and one more for each that it refuses. */
-export async function optionRefusals(lines: readonly string[]): Promise<Map<string, string>> {
+/**
+ * Why dnsmasq does not take lines of its options file, line by line; the others it takes. One program start, and one more for each that
+ * it refuses: behind the first `most` of these nothing is looked at, and nothing taken.
+ */
+export async function optionRefusals(lines: readonly string[], most: number): Promise<Map<string, string>> {
   const refusals = new Map<string, string>();
   for (let from = 0; from < lines.length; ) {
     const refused = await firstRefused(lines.slice(from));
     if (refused === undefined) break;
     refusals.set(lines[from + refused]!, 'dnsmasq does not know it, or not with this value');
     from += refused + 1;
+    if (refusals.size < most) continue;
+    for (const line of lines.slice(from)) refusals.set(line, `not looked at: ${most} options before it are refused`);
+    break;
   }
   return refusals;
 }
