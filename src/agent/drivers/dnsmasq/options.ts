@@ -100,7 +100,7 @@ function routes4(server: DhcpServerItem, subnet: DhcpSubnet, cidr: Cidr, own: Ip
     else routes.set(formatCidr(destination), formatIp(nexthop));
   }
   const left = new Set(dropped([...routes], (destination) => onLink.has(destination) && routes.get(destination) === '0.0.0.0'));
-  if (left.size > 0) reasons.push(`subnet ${subnet.subnet_id}: ${left.size} of ${routes.size} routes do not fit into DHCP option 121`);
+  if (left.size > 0) reasons.push(`${left.size} of ${routes.size} routes of a subnet do not fit into DHCP option 121`);
   return { gateway, routes: [...routes].filter(([destination]) => !left.has(destination)).map(([destination, nexthop]) => `${destination},${nexthop}`) };
 }
 
