@@ -39,8 +39,8 @@ scenario('poison objects next to healthy neighbours', { config: 'quota_subnet: -
     const port = await demo.port({
       network_id: home.id, name: NASTY_NAME, security_groups: groups.map(({ id }) => id),
       allowed_address_pairs: [
-        { ip_address: '0.0.0.0/0' }, { ip_address: '::/0' }, { ip_address: '10.1.0.5/24' }, { ip_address: '10.1.0.7/32' }, { ip_address: '10.1.0.7' }, { ip_address: '255.255.255.255' }, { ip_address: 'ff02::1' },
-        { ip_address: '0.0.0.0/0', mac_address: 'ff:ff:ff:ff:ff:ff' }, { ip_address: '::/0', mac_address: '33:33:00:00:00:01' }, { ip_address: '10.1.0.0/24', mac_address: '00:00:5e:00:01:01' },
+        { ip_address: '0.0.0.0/0' }, { ip_address: '::/0' }, { ip_address: '10.1.0.5/24' }, { ip_address: '10.1.0.7/32' }, { ip_address: '10.1.0.7' }, { ip_address: '255.255.255.255' }, { ip_address: 'fe80::/10' },
+        { ip_address: '0.0.0.0/0', mac_address: '00:00:00:00:00:01' }, { ip_address: '::/0', mac_address: '02:ab:cd:ef:00:01' }, { ip_address: '10.1.0.0/24', mac_address: '00:00:5e:00:01:01' },
       ],
       extra_dhcp_opts: [{ opt_name: 'bootfile-name', opt_value: 'a "quoted\\" # name' }, { opt_name: '150', opt_value: '1.2.3.4' }, { opt_name: 'domain-search', opt_value: 'a.b', ip_version: 6 }],
     });
