@@ -100,3 +100,14 @@ test('a report that was lost with the connection is told again after the next he
   await lose();
   assert.deepEqual((await until('report')).items, [{ key: 'forward/n/a', ok: true }]);
 });
+
+test('law 4: what fails, and that it is mended, is told at once and not with the next heartbeat', { timeout: 10_000 }, async (t) => {
+  const { say, until, manager } = await begun(t);
+  say({ type: 'snapshot', watermark: mark(5), items: [item('a')] });
+  await until('ack');
+  manager.results.push(async () => [{ key: 'forward/n/a', ok: false, reason: 'no way' }], async () => [{ key: 'forward/n/a', ok: true }]);
+  say({ type: 'delta', seq: 6, upserts: [item('a')], removals: [], request_ids: [] });
+  await until('heartbeat', ({ errors }) => errors.length === 1 && errors[0]!.reason === 'no way');
+  say({ type: 'delta', seq: 7, upserts: [item('a')], removals: [], request_ids: [] });
+  await until('heartbeat', ({ errors }) => errors.length === 0);
+});

@@ -166,10 +166,13 @@ export class Agent {
         this.#options.log('cannot apply', { reason: troubles.at(-1) });
       }
     }
-    for (const report of items) this.#note(report);
+    let news = false;
+    for (const report of items) news = this.#note(report) || news;
     const told = this.#tellReports ? [...this.#reports.values()] : items;
     this.#tellReports = false;
     if (told.length > 0) this.#link.send({ type: 'report', items: told, instances: [] });
+    // Who asks what is wrong, or whether it is mended, does not wait for the next beat.
+    if (news) this.#heartbeat();
     if (troubles.length > 0) {
       // The switch or a tool does not answer: nothing of this is acknowledged, and it is tried again.
       this.#errors.set(HOST, troubles.join('; '));
@@ -185,13 +188,16 @@ export class Agent {
     this.#link.send({ type: 'ack', seq: mark.seq });
   }
 
-  #note(report: ItemReport): void {
+  /** True when it changes what is in error here. */
+  #note(report: ItemReport): boolean {
     const { key, ok, reason, waits } = report;
+    const before = this.#errors.get(key);
     if (ok || waits) this.#errors.delete(key);
     else this.#errors.set(key, reason ?? 'failed');
     // What has gone meanwhile, or is no item of the state (a member's address), is well without a word.
     if (this.#state.has(key) || !ok) this.#reports.set(key, report);
     else this.#reports.delete(key);
+    return this.#errors.get(key) !== before;
   }
 
   #instanceChanged(report: InstanceReport): void {

@@ -3,7 +3,7 @@ import type { DhcpServerItem } from '#hoststate/dhcp.ts';
 import { cidrContains, formatCidr, parseCidr } from '#net/cidr.ts';
 import { formatIp, parseIp } from '#net/ip.ts';
 import { COMMON_SYSCTLS, type DesiredLinks, type Route } from '#agent/drivers/link/desired.ts';
-import { canonicalAddress, isLinkLocal, METADATA_ADDRESSES } from '#agent/drivers/link/address.ts';
+import { canonicalAddress, isLinkLocal, metadataAddresses } from '#agent/drivers/link/address.ts';
 import { dhcpNamespace } from '#agent/drivers/netns/owned.ts';
 
 const DHCP_SYSCTLS = ['net.ipv4.ip_forward=0', ...COMMON_SYSCTLS, 'net.ipv6.conf.all.forwarding=0'];
@@ -13,7 +13,7 @@ export function dhcpLinks(server: DhcpServerItem): DesiredLinks {
   return {
     namespace: dhcpNamespace(server.network_id),
     sysctls: DHCP_SYSCTLS,
-    devices: [{ name: server.device, mac: server.mac_address, mtu: server.mtu, addresses: server.metadata ? [...addresses, ...METADATA_ADDRESSES] : addresses }],
+    devices: [{ name: server.device, mac: server.mac_address, mtu: server.mtu, addresses: server.metadata ? [...addresses, ...metadataAddresses(server.mtu)] : addresses }],
     routes: routesOf(server, addresses),
   };
 }

@@ -4,12 +4,12 @@ import type { DhcpHostItem, DhcpServerItem } from '#hoststate/dhcp.ts';
 import { ipBatch } from '#agent/drivers/command.ts';
 import { readProcess, runningProcesses } from '#agent/drivers/daemon/owned.ts';
 import { stopProcess } from '#agent/drivers/daemon/stop.ts';
-import { applyDnsmasq, DNSMASQ, optionRefusal, readDnsmasq, readLeases, userFor } from '#agent/drivers/dnsmasq/apply.ts';
+import { applyDnsmasq, DNSMASQ, optionRefusals, readDnsmasq, readLeases, userFor } from '#agent/drivers/dnsmasq/apply.ts';
 import { type DesiredDnsmasq, desiredDnsmasq, serverRefusal } from '#agent/drivers/dnsmasq/desired.ts';
 import { type HostEntry, hostEntry } from '#agent/drivers/dnsmasq/hosts.ts';
 import { portOptionLine } from '#agent/drivers/dnsmasq/options.ts';
 import { type FoundDnsmasq, planDnsmasq, printDnsmasqPlan } from '#agent/drivers/dnsmasq/plan.ts';
-import { applyGives, applyTakes } from '#agent/drivers/link/apply.ts';
+import { applyGives, applyTakes, type Refusal } from '#agent/drivers/link/apply.ts';
 import { readDeviceNames, readInside, readOutside } from '#agent/drivers/link/parse.ts';
 import { planLinks, printLinkPlan } from '#agent/drivers/link/plan.ts';
 import { dhcpNamespace } from '#agent/drivers/netns/owned.ts';
@@ -31,6 +31,8 @@ export interface Outcome {
 }
 
 const REFUSALS_KEPT = 1_000;
+/** Of one port: behind so many bad options the rest is not looked at. */
+const MOST_REFUSALS = 8;
 
 export class DhcpNetwork {
   server: DhcpServerItem | undefined;
@@ -79,16 +81,17 @@ export class DhcpNetwork {
     try {
       await this.#renderHosts(server, hosts);
       const desired = desiredDnsmasq(this.#folder, server, this.#entries.values(), this.#dnsmasqUser());
-      const plugs = await this.#realiseLink(server);
+      const link = await this.#realiseLink(server);
       // Beside the rest, because it takes longest; waited for also when that fails, so that it never meets its own next attempt.
       const proxy = this.#realiseProxy(server);
       try {
         await this.#realiseDnsmasq(server, desired, pids);
-        if (plugs) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
+        if (link) await this.#plugger.plug({ device: server.device, port_id: server.port_id, mac_address: server.mac_address });
       } finally {
         await proxy;
       }
-      const lacking = await proxy;
+      const refused = (link ?? []).map(({ what, subject, reason }) => `${what} ${subject}: ${reason}`);
+      const lacking = [...refused, ...(await proxy)];
       return { server: [...desired.reasons, ...lacking].join('; ') || undefined, done: lacking.length === 0, hosts: desired.hostReasons, partly: desired.partly };
     } catch (error) {
       this.distrust();
@@ -126,17 +129,20 @@ export class DhcpNetwork {
     this.#entriesServer = server;
     if (this.#refusals.size > REFUSALS_KEPT) this.#refusals.clear();
     for (const portId of this.#entries.keys()) if (!hosts.has(portId)) this.#entries.delete(portId);
-    for (const [portId, host] of hosts) {
-      if (this.#entries.get(portId)?.item === host) continue;
-      await this.#judgeOptions(host);
-      this.#entries.set(portId, hostEntry(server, host, (line) => this.#refusals.get(line)));
-    }
+    const changed = [...hosts.values()].filter((host) => this.#entries.get(host.port_id)?.item !== host);
+    await this.#judgeOptions(changed);
+    for (const host of changed) this.#entries.set(host.port_id, hostEntry(server, host, (line) => this.#refusals.get(line)));
   }
 
-  async #judgeOptions(host: DhcpHostItem): Promise<void> {
-    for (const option of host.options) {
-      const line = portOptionLine(host, option);
-      if (line !== undefined && !this.#refusals.has(line)) this.#refusals.set(line, await optionRefusal(line));
+  /** All at once where all are good; a port with many bad ones must not keep its neighbours waiting. */
+  async #judgeOptions(hosts: readonly DhcpHostItem[]): Promise<void> {
+    const unknown = hosts.map((host) => host.options.flatMap((option) => portOptionLine(host, option) ?? []).filter((line) => !this.#refusals.has(line)));
+    const lines = unknown.flat();
+    if (lines.length === 0) return;
+    const good = (await optionRefusals(lines, 1)).size === 0;
+    for (const own of good ? [lines] : unknown) {
+      const refusals = good ? undefined : await optionRefusals(own, MOST_REFUSALS);
+      for (const line of own) this.#refusals.set(line, refusals?.get(line));
     }
   }
 
@@ -145,11 +151,11 @@ export class DhcpNetwork {
     return this.#user.name;
   }
 
-  /** True when the link has to be plugged, because it is new or nobody knows. */
-  async #realiseLink(server: DhcpServerItem): Promise<boolean> {
+  /** What the kernel refused of the link, which has to be plugged because it is new or nobody knows; undefined while it is as it was. */
+  async #realiseLink(server: DhcpServerItem): Promise<Refusal[] | undefined> {
     const desired = dhcpLinks(server);
     const text = JSON.stringify([desired, server.port_id]);
-    if (this.#link === text) return false;
+    if (this.#link === text) return undefined;
 
     const namespaceLines = planNamespace(this.#namespace, await readNamespace(this.#namespace));
     await ipBatch(namespaceLines);
@@ -158,9 +164,9 @@ export class DhcpNetwork {
     // A port keeps the device that it once opened: a new one of the same name passes nothing until the old is forgotten (trap 14).
     for (const device of new Set([...plan.removesDevices, ...plan.creates])) await this.#plugger.unplug(device);
     await applyTakes(desired, plan);
-    await applyGives(desired, plan);
-    this.#link = text;
-    return true;
+    const refusals = await applyGives(desired, plan);
+    this.#link = refusals.length > 0 ? undefined : text;
+    return refusals;
   }
 
   async #realiseDnsmasq(server: DhcpServerItem, desired: DesiredDnsmasq, pids: readonly number[]): Promise<void> {

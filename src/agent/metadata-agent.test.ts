@@ -55,7 +55,7 @@ test('N-MD-7, LP 1865036: the API hears who asks from the controller, and nothin
   });
 });
 
-test('a request that names two askers or none, a long body, an unknown address and a silent controller are refused in words', async () => {
+test('ATT-smuggling: a request that names two askers or none, a long body, an unknown address and a silent controller are refused in words', async () => {
   let say: () => Promise<MetadataAnswer> = async () => null;
   let served = 0;
   await run((_request, response) => void (served++, response.end()), () => say(), async (get) => {

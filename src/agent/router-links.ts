@@ -1,8 +1,8 @@
 /** The namespace of a router: its legs, the addresses on them, and where packets go from there (N-L3-7…9, N-L3-16). */
 import { cidrContains, formatCidr, parseCidr } from '#net/cidr.ts';
 import { formatIp, parseIp } from '#net/ip.ts';
-import type { RouterPortItem } from '#hoststate/router.ts';
-import { canonicalAddress, isLinkLocal, METADATA_IPV6 } from '#agent/drivers/link/address.ts';
+import type { RouterItem, RouterPortItem } from '#hoststate/router.ts';
+import { canonicalAddress, isLinkLocal, LEAST_IPV6_MTU, METADATA_IPV6 } from '#agent/drivers/link/address.ts';
 import { COMMON_SYSCTLS, type DesiredDevice, type DesiredLinks, type Route } from '#agent/drivers/link/desired.ts';
 import { routerNamespace } from '#agent/drivers/netns/owned.ts';
 import type { RouterView } from './router-table.ts';
@@ -27,8 +27,29 @@ export function routerLinks(view: RouterView): DesiredLinks {
 
 function deviceOf({ router, floatingIps }: RouterView, port: RouterPortItem): DesiredDevice {
   const own = port.addresses.flatMap((text) => canonicalAddress(text) ?? []);
-  const more = port.role === 'gateway' ? floatingIps.map((item) => `${item.floating_ip_address}/32`) : router.metadata ? [`${METADATA_IPV6}/128`] : [];
+  const more = port.role === 'gateway' ? floatingIps.map((item) => `${item.floating_ip_address}/32`) : router.metadata && port.mtu >= LEAST_IPV6_MTU ? [`${METADATA_IPV6}/128`] : [];
   return { name: port.device, mac: port.mac_address, mtu: port.mtu, addresses: [...own, ...more.filter((address) => !own.includes(address)).sort()] };
+}
+
+/** Why extra routes are left out. */
+export function routeProblems({ router, ports }: RouterView): string[] {
+  return router.routes.flatMap((extra) => {
+    const route = extraRoute(ports, extra);
+    return typeof route === 'string' ? [`route ${extra.destination} via ${extra.nexthop}: ${route}`] : [];
+  });
+}
+
+/** The route, or why there is none. */
+function extraRoute(ports: readonly RouterPortItem[], { destination, nexthop }: RouterItem['routes'][number]): Route | string {
+  const [cidr, via] = [parseCidr(destination), parseIp(nexthop)];
+  if (!cidr || !via || cidr.version !== via.version) return 'not a prefix and a next hop of one IP version';
+  const text = formatCidr(cidr);
+  // It would stand in place of the leg's own, and take the way to every next hop there.
+  const onLink = ports.find((port) => port.addresses.some((address) => formatCidr(parseCidr(address)!) === text));
+  if (onLink) return `the prefix is on the link of ${onLink.device}`;
+  const leg = ports.find((port) => port.addresses.some((address) => cidrContains(parseCidr(address)!, via)));
+  if (!leg) return 'no leg on this host reaches the next hop';
+  return { version: cidr.version, destination: cidr.prefix === 0 ? 'default' : text, via: formatIp(via), device: leg.device, onlink: false };
 }
 
 /** Default routes by the gateway, other prefixes of the external network on its link, and the extra routes. The first of one destination counts. */
@@ -44,10 +65,9 @@ function routesOf({ router, ports }: RouterView): Route[] {
     if (cidr) add({ version: cidr.version, destination: formatCidr(cidr), via: null, device: gateway!.device, onlink: false });
   }
   // An extra route may be a default route: who wrote it meant it.
-  for (const { destination, nexthop } of router.routes) {
-    const [cidr, via] = [parseCidr(destination), parseIp(nexthop)];
-    const leg = via && ports.find((port) => port.addresses.some((address) => cidrContains(parseCidr(address)!, via)));
-    if (cidr && via && leg && cidr.version === via.version) add({ version: cidr.version, destination: cidr.prefix === 0 ? 'default' : formatCidr(cidr), via: formatIp(via), device: leg.device, onlink: false });
+  for (const extra of router.routes) {
+    const route = extraRoute(ports, extra);
+    if (typeof route !== 'string') add(route);
   }
   for (const address of gateway?.gateway_ips ?? []) {
     const via = parseIp(address);

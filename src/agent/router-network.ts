@@ -8,7 +8,7 @@ import { cutConnections, cutLines } from '#agent/drivers/conntrack/cut.ts';
 import { isDeviceName, isPlainId, quoted } from '#agent/drivers/dnsmasq/values.ts';
 import { canonicalAddress } from '#agent/drivers/link/address.ts';
 import { announce } from '#agent/drivers/link/announce.ts';
-import { applyGives, applyTakes } from '#agent/drivers/link/apply.ts';
+import { applyGives, applyTakes, type Refusal } from '#agent/drivers/link/apply.ts';
 import type { DesiredLinks } from '#agent/drivers/link/desired.ts';
 import { asFound, EMPTY_INSIDE, type FoundInside, type FoundOutside, readDeviceNames, readInside, readOutside } from '#agent/drivers/link/parse.ts';
 import { type LinkPlan, planLinks, printLinkPlan } from '#agent/drivers/link/plan.ts';
@@ -21,7 +21,7 @@ import { type NftTable, type TableText, textOf } from '#agent/drivers/nft/table.
 import type { Plugger } from '#agent/drivers/ovs/plugger.ts';
 import type { Advertisers } from './advertisers.ts';
 import type { MetadataProxies } from './metadata-proxies.ts';
-import { routerLinks } from './router-links.ts';
+import { routeProblems, routerLinks } from './router-links.ts';
 import { routerTable, type RouterView } from './router-table.ts';
 
 /** What of this host a router is made with. */
@@ -84,8 +84,8 @@ export class RouterNetwork {
     const view = this.#view(router, reasons);
     const [links, table] = [routerLinks(view), routerTable(view)];
     try {
-      await this.#apply(links, table, view);
-      const lacking = await this.#companions(view);
+      const refusals = await this.#apply(links, table, view);
+      const lacking = [...routeProblems(view), ...this.#explain(view, refusals, reasons), ...(await this.#companions(view))];
       if (lacking.length > 0) reasons.set(keyOf(router), lacking.join('; '));
     } catch (error) {
       this.distrust();
@@ -113,7 +113,7 @@ export class RouterNetwork {
     this.#onPlan([...lines, ...removal.map((line) => `ip ${line}`)]);
   }
 
-  async #apply(links: DesiredLinks, table: NftTable, view: RouterView): Promise<void> {
+  async #apply(links: DesiredLinks, table: NftTable, view: RouterView): Promise<Refusal[]> {
     const fresh = this.#mirror === undefined;
     const found = this.#mirror ?? (await this.#read(links));
     const plan = planLinks(links, found.inside, found.outside);
@@ -129,12 +129,24 @@ export class RouterNetwork {
     await applyTakes(links, plan);
     await applyTable(this.#namespace, script);
     await cutConnections(this.#namespace, cuts);
-    await applyGives(links, plan);
+    const refusals = await applyGives(links, plan);
     for (const port of view.ports) {
       if (fresh || plan.creates.includes(port.device)) await this.#host.plugger.plug({ device: port.device, port_id: port.port_id, mac_address: port.mac_address });
     }
     announce(this.#namespace, plan.announces);
-    this.#mirror = { ...asFound(links), table: textOf(table) };
+    this.#mirror = refusals.length > 0 ? undefined : { ...asFound(links), table: textOf(table) };
+    return refusals;
+  }
+
+  /** Puts what the kernel refused on the leg or the floating IP whose address it is; answers what concerns the router as such. */
+  #explain({ ports, floatingIps }: RouterView, refusals: readonly Refusal[], reasons: Map<string, string>): string[] {
+    return refusals.flatMap(({ what, subject, reason }) => {
+      const said = `${what} ${subject}: ${reason}`;
+      const owner = what === 'address' ? floatingIps.find((item) => subject === `${item.floating_ip_address}/32`) ?? ports.find((port) => port.addresses.some((address) => canonicalAddress(address) === subject)) : undefined;
+      if (owner === undefined) return [said];
+      reasons.set(keyOf(owner), said);
+      return [];
+    });
   }
 
   /** The programs of the namespace; why one does not run. Packets pass all the same. */

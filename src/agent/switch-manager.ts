@@ -367,8 +367,10 @@ export class SwitchManager implements Manager {
 
   /** Why a plugged port passes nothing, or not all that it should. */
   #portFault(portId: string, networkId: string): string | undefined {
-    const error = this.#plugged.get(portId)?.error;
-    if (error) return error;
+    const row = this.#plugged.get(portId);
+    if (row?.error) return row.error;
+    // Open vSwitch keeps the port number of a device that has vanished, and says nothing.
+    if (row?.type === '' && row.external_ids[PLUGGED_IFINDEX] && this.#options.ifindexOf(row.name) === undefined) return `its device ${row.name} is gone`;
     if (this.ofports.port(portId) === undefined) return 'plugged; Open vSwitch has not given it a port number yet';
     const segment = this.view.get('segment', networkId);
     if (!segment) return 'its network has no local VLAN on this host';

@@ -26,7 +26,7 @@ export const protocol: Kind<string> = {
   ...text(40),
   convert(value) {
     const name = String(value).toLowerCase();
-    if (name in PROTOCOL_NUMBERS) return name;
+    if (Object.hasOwn(PROTOCOL_NUMBERS, name)) return name;
     if (/^[0-9]{1,3}$/.test(name) && Number(name) <= 255) return name;
     throw new ApiError('SecurityGroupRuleInvalidProtocol', { protocol: String(value).slice(0, 60), values: Object.keys(PROTOCOL_NUMBERS).join(', ') });
   },

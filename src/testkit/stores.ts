@@ -15,7 +15,8 @@ export function eachStore(title: string, run: (store: Store, connection: string)
   test(`${title} [postgresql]`, async () => runOn(await freshDatabase(), run));
 }
 
-async function onSqlite(run: (store: Store, connection: string) => Promise<void>): Promise<void> {
+/** For what no engine of a store can make different. */
+export async function onSqlite(run: (store: Store, connection: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'patchbay-store-'));
   try {
     await runOn(`sqlite:///${join(folder, 'patchbay.db')}`, run);

@@ -3,11 +3,10 @@
  * writes the last column anew from the titles there are.
  */
 import assert from 'node:assert/strict';
-import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { citations, filesOf, ROOT } from './titles.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FILE = `${ROOT}/docs/behaviours.md`;
 
 /** How many behaviours each chapter of the requirements has. */
@@ -15,7 +14,7 @@ const CHAPTERS = { 'N-ML2': 26, 'N-OVS': 20, 'N-VX': 14, 'N-MTU': 8, 'N-L3': 23,
 const IDS = Object.entries(CHAPTERS).flatMap(([chapter, last]) => Array.from({ length: last }, (_, i) => `${chapter}-${i + 1}`));
 
 /** id → the test files with a title that cites it. */
-const CITED = citations();
+const CITED = citations(idsOf);
 
 if (process.env['PATCHBAY_WRITE_DOCS']) writeFileSync(FILE, readFileSync(FILE, 'utf8').split('\n').map(withProof).join('\n'));
 
@@ -40,22 +39,11 @@ test('every id that a title cites exists and is not listed as unproven', () => {
   assert.deepEqual(wrong, [], 'PATCHBAY_WRITE_DOCS=1 ./patchbay test unit writes the rows anew');
 });
 
-function filesOf(proof: string): string[] {
-  return proof.match(/[\w/.-]+\.test\.ts/g) ?? [];
-}
-
-/** Titles are strings that open an argument list or a row of a table of cases; `N-OVS-7…11` cites five ids. */
-function citations(): Map<string, Set<string>> {
-  const cited = new Map<string, Set<string>>();
-  for (const file of globSync(['src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: ROOT }).sort()) {
-    const text = readFileSync(`${ROOT}/${file}`, 'utf8').replace(/^\s*(\/\/|\*|\/\*).*$/gm, '');
-    for (const [, , title = ''] of text.matchAll(/[([{:]\s*(['"`])((?:\\.|(?!\1)[^\\\n])*)\1/g)) {
-      for (const [, chapter = '', first = '', last = first] of title.matchAll(/\b(N-[A-Z0-9]+)-(\d+)(?:…(\d+))?/g)) {
-        for (let n = Number(first); n <= Number(last); n++) cited.set(`${chapter}-${n}`, (cited.get(`${chapter}-${n}`) ?? new Set()).add(file));
-      }
-    }
+/** `N-OVS-7…11` cites five ids. */
+function* idsOf(title: string): Iterable<string> {
+  for (const [, chapter = '', first = '', last = first] of title.matchAll(/\b(N-[A-Z0-9]+)-(\d+)(?:…(\d+))?/g)) {
+    for (let n = Number(first); n <= Number(last); n++) yield `${chapter}-${n}`;
   }
-  return cited;
 }
 
 /** The line of the page with the files that prove it now; what is owed to a later issue stays said. */

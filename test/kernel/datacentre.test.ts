@@ -106,7 +106,7 @@ test('the outside speaks IPv6 on physnet and to the Internet, announces nothing 
   assert.deepEqual((await outside('sh', '-c', 'cd /proc/sys/net/ipv6/conf; cat phys/accept_ra phys/forwarding internet/accept_ra')).split('\n'), ['0', '0', '0', '']);
 });
 
-test('a station on physnet that sends to a tunnel endpoint through the wire itself reaches nothing', async () => {
+test('ATT-vtep: a station on physnet that sends to a tunnel endpoint through the wire itself reaches nothing', async () => {
   const bridgeMac = JSON.parse(await fabric('ip', '-j', 'link', 'show', 'physnet')) as { address: string }[];
   await outside('ip', 'route', 'add', '192.168.2.0/24', 'via', '172.16.0.254', 'dev', 'phys');
   await outside('ip', 'neigh', 'replace', '172.16.0.254', 'lladdr', bridgeMac[0]!.address, 'dev', 'phys');

@@ -93,7 +93,7 @@ if (await insideSimulatedHost(import.meta.filename)) {
     assert.deepEqual(await asked(), ['query[A] www.example.com from 172.16.0.2', 'query[A] nowhere.example.com from 172.16.0.2']);
   });
 
-  test('DNSpooq CVE-2020-25684…25686: each forwarded question has an id and a port that nobody can guess from the last', async () => {
+  test('DNSpooq CVE-2020-25684: each forwarded question has an id and a port that nobody can guess from the last', async () => {
     await sh('(timeout 20 ip netns exec world tcpdump --immediate-mode -n -U -i eth0 -w - udp dst port 53 >"$1/queries.pcap" 2>"$1/tcpdump.log" & echo $! >"$1/tcpdump.pid"); until grep -q listening "$1/tcpdump.log"; do sleep 0.02; done', folder);
     await ask(...Array.from({ length: 12 }, (_, i) => `n${i}.example.org/A`));
     await sh('kill "$(cat "$1/tcpdump.pid")"; while kill -0 "$(cat "$1/tcpdump.pid")" 2>/dev/null; do sleep 0.02; done', folder);

@@ -240,7 +240,7 @@ function registerTests(): void {
     await apply([], [bad, ...twice]);
   });
 
-  test('law 2: an agent with empty memory plans nothing; what somebody changed by hand is mended', async (t) => {
+  test('law 2, ATT-nat: an agent with empty memory plans nothing; what somebody changed by hand is mended', async (t) => {
     const items = [router({ routes: [{ destination: '198.51.100.0/24', nexthop: '10.0.0.12' }] }), GATEWAY, INNER, OTHER, floating(1, '172.16.0.101', '10.0.0.11'), forwarding(1, '172.16.0.102', [2222, 2222], '10.0.0.12', 22), forwarding(3, '172.16.0.102', [5000, 5010], '10.0.0.12', 5000, 'udp'), floating(2, '172.16.0.102', null)];
     await apply(items);
     await serve(t, 'vm1', 22);

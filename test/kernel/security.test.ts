@@ -20,7 +20,7 @@ scenario('two projects with the same addresses, and guests that attack', {}, asy
     assert.equal(new Set(groups.map((group: { project_id: string }) => group.project_id)).size, groups.length);
   });
 
-  await t.test('N-ML2-2: no frame of one project is seen by the other, on one host and across', async () => {
+  await t.test('N-ML2-2, OSSA-2019-004: no frame of one project is seen by the other, on one host and across', async () => {
     const seen = [await cloud.capture('compute1', blue1.device), await cloud.capture('compute2', blue2.device)];
     await cloud.sendFrames('red1', [
       arp(BROADCAST, red1.mac, { op: 'request', sha: red1.mac, spa: red1.ip, tpa: '10.1.0.77' }),
@@ -36,7 +36,7 @@ scenario('two projects with the same addresses, and guests that attack', {}, asy
     }
   });
 
-  await t.test('N-SG-1: without a rule nothing enters; a rule by CIDR admits its protocol and ports only, and removing it ends that', async () => {
+  await t.test('N-SG-1, OSSA-2015-021: without a rule nothing enters; a rule by CIDR admits its protocol and ports only, and removing it ends that', async () => {
     const closed = await red.api.post('/network/v2.0/security-groups', { security_group: { name: 'closed' } }, 'security_group');
     await red.api.request('PUT', `/network/v2.0/ports/${red2.port_id}`, { port: { security_groups: [closed.id] } });
     await cloud.settle();

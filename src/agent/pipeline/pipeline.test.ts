@@ -125,7 +125,7 @@ test('N-OVS-16: removing what came brings the flows back to what they were', asy
 const PORTS = (count: number): Item[] => Array.from({ length: count }, (_, i) => port(`p${String(i).padStart(3, '0')}`, 'red', mac(i + 1), [`10.0.${i >> 8}.${i & 255}`], { security_groups: ['web'] }));
 const REMOTE = [...defaultGroup('web', 10), rule('web', 20, { protocol: 6, range: [22, 22], group: 'web' }), rule('web', 21, { direction: 'egress', protocol: 17, group: 'web' })];
 
-test('DESIGN law 5: member 101 of a remote group adds as many flows as member 2, one a table', async () => {
+test('DESIGN law 5, OSSA-2013-020: member 101 of a remote group adds as many flows as member 2, one a table', async () => {
   const added = async (before: number): Promise<string[]> => {
     const members = Array.from({ length: before }, (_, i) => member('web', `10.1.0.${i}`));
     const agent = await SimulatedAgent.of([segment('red', 1, 'local'), ...PORTS(3), ...REMOTE, ...members]);
@@ -271,7 +271,7 @@ test('a port may not take the frames of a neighbour by an allowed address pair; 
   }
 });
 
-test('N-VX-7: one frame from a peer is enough to send the answer there only; the entry is not the plan\'s to sweep', async () => {
+test('N-VX-7, OSSA-2019-004: one frame from a peer is enough to send the answer there only; the entry is not the plan\'s to sweep', async () => {
   const agent = await SimulatedAgent.of([segment('red', 1, 'vxlan', 2000), tunnel(PEER_A), tunnel(PEER_B), flood('red', PEER_A), flood('red', PEER_B), openPort('from', 'red', mac(1), ['10.0.0.1'])]);
   const request = `arp,arp_op=1,arp_spa=10.0.0.77,arp_tpa=10.0.0.1,arp_sha=${mac(0x77)},dl_src=${mac(0x77)},dl_dst=ff:ff:ff:ff:ff:ff`;
   const answer = `arp,arp_op=2,arp_spa=10.0.0.1,arp_tpa=10.0.0.77,arp_sha=${mac(1)},arp_tha=${mac(0x77)},dl_src=${mac(1)},dl_dst=${mac(0x77)}`;

@@ -106,7 +106,7 @@ eachStore('hello, snapshot, live deltas to the hosts concerned only, and a resum
   await hosts.stop();
 });
 
-eachStore('a watermark of another controller\'s life, and one of another store, get a snapshot', async (store) => {
+eachStore('ATT-replay: a watermark of another controller\'s life, and one of another store, get a snapshot', async (store) => {
   const networkId = await makeNetwork(store);
   const first = await controller(store);
   const agent = new Agent('h1');

@@ -88,7 +88,7 @@ eachStore('what an agent has received and not applied does not count as applied 
   await hosts.stop();
 });
 
-eachStore('a port that has left its host is not made ACTIVE by what the host said before it knew', async (store) => {
+eachStore('ATT-replay: a port that has left its host is not made ACTIVE by what the host said before it knew', async (store) => {
   const hosts = await controller(store);
   const { say } = await join(hosts);
   const made = await makePort(store);

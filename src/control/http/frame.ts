@@ -34,19 +34,22 @@ export interface FrameOptions {
   readonly log: Log;
   /** Lines of `/metrics` beside those of the requests. */
   readonly metrics?: () => string[];
+  /** How long a body may take that is read as a whole; the data of an image streams and takes its time. */
+  readonly bodySeconds?: number;
 }
 
 const BODY_LIMIT = 1024 * 1024;
+const BODY_SECONDS = 60;
 
 /** The application with all services mounted, not yet listening. */
-export function createFrame({ services, log, metrics = () => [] }: FrameOptions): FastifyInstance {
+export function createFrame({ services, log, metrics = () => [], bodySeconds = BODY_SECONDS }: FrameOptions): FastifyInstance {
   const app = Fastify({
     logger: false,
     bodyLimit: BODY_LIMIT,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 300 },
     // Long filters (id=a&id=b…) are normal for these clients.
     http: { maxHeaderSize: 64 * 1024 },
-    // An image may take long; who sends no headers is cut off by Node after a minute.
+    // An image may take long, other bodies have their own limit; who sends no headers is cut off by Node after a minute.
     requestTimeout: 3_600_000,
     forceCloseConnections: true,
     // Bodies are checked by the kinds of their attributes and printed by JSON.stringify: what compiles schemas need not be loaded.
@@ -70,6 +73,7 @@ export function createFrame({ services, log, metrics = () => [] }: FrameOptions)
   for (const service of services) {
     void app.register(async (scope) => {
       if (service.bodyLimit) scope.addHook('onRoute', (route) => void (route.bodyLimit ??= service.bodyLimit));
+      limitBodies(scope, bodySeconds);
       answerErrors(scope, service.envelope, log);
       service.routes(scope);
     }, { prefix: service.prefix });
@@ -107,6 +111,19 @@ function acceptJson(app: FastifyInstance): void {
       done(new ApiError('HTTPBadRequest', { reason: 'The request body is not valid JSON' }));
     }
   });
+}
+
+/** A body that drips in costs a connection for as long as it lasts: it has an end, whatever the client says. */
+function limitBodies(app: FastifyInstance, seconds: number): void {
+  const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>();
+  app.addHook('onRequest', async (request) => {
+    if (request.headers['content-length'] === undefined && request.headers['transfer-encoding'] === undefined) return;
+    const timer = setTimeout(() => request.raw.destroy(), seconds * 1000).unref();
+    timers.set(request, timer);
+    request.raw.once('close', () => clearTimeout(timer));
+  });
+  // The body has been read, or goes on to whoever takes it as a stream.
+  app.addHook('preValidation', async (request) => clearTimeout(timers.get(request)));
 }
 
 function answerErrors(app: FastifyInstance, envelope: Service['envelope'], log: Log): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RequestMetrics, statusLines } from './metrics.ts';
 
-test('requests are counted by service, method and status, whatever paths clients invent', () => {
+test('OSSA-2021-006: requests are counted by service, method and status, whatever paths clients invent', () => {
   const metrics = new RequestMetrics();
   for (let i = 0; i < 1000; i++) metrics.observe(`/network/v2.0/ports/${i}`, 'GET', 404, 0.001);
   metrics.observe('/networks', 'GET', 404, 2);

@@ -11,7 +11,7 @@ test('a password matches its own hash only, and nobody matches anything', async 
   assert.deepEqual(await Promise.all([hasher.verify('s3cret', hash), hasher.verify('S3cret', hash), hasher.verify('s3cret', undefined), hasher.verify('s3cret', null), hasher.verify('', '$scrypt$ln=14,r=8,p=1$$')]), [true, false, false, false, false]);
 });
 
-test('a flood of logins is refused beyond the queue, and the queue is worked off', async () => {
+test('OSSA-2026-009: a flood of logins is refused beyond the queue, and the queue is worked off', async () => {
   const hasher = new PasswordHasher();
   const results = await Promise.allSettled(Array.from({ length: 80 }, () => hasher.verify('x', undefined)));
   const refused = results.filter((result) => result.status === 'rejected');

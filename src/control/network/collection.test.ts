@@ -79,7 +79,7 @@ eachStore('bad input is answered as Neutron answers it, and the store is unchang
   await close();
 });
 
-eachStore('a reader writes nothing, and a token without a project sees and writes nothing', async (store) => {
+eachStore('OSSA-2024-005: a reader writes nothing, tags neither, and a token without a project sees and writes nothing', async (store) => {
   const { call, ok, network, close } = await api(store);
   const made = await network('demo', { name: 'n' });
   await network('admin', { name: 'open', shared: true });

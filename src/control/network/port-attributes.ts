@@ -14,6 +14,8 @@ type DhcpOptions = Port['extra_dhcp_opts'];
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 /** No station sends from these. */
 const MULTICAST = [parseCidr('224.0.0.0/4')!, parseCidr('ff00::/8')!];
+/** As many as DHCP has numbers for: more would only keep the DHCP server of the network busy. */
+const MOST_DHCP_OPTIONS = 255;
 const OPTION_NAME = /^[A-Za-z0-9][A-Za-z0-9:_.-]*$/;
 
 /** Address pairs as they are stored: every one with an address in canonical form and a MAC (the port's own if none is given). */
@@ -42,6 +44,7 @@ export function dhcpOptions(given: DhcpOptions, held: DhcpOptions = []): DhcpOpt
     if (opt_value === null) merged.delete(`${opt_name}/${ip_version}`);
     else merged.set(`${opt_name}/${ip_version}`, { opt_name, opt_value, ip_version });
   }
+  if (merged.size > MOST_DHCP_OPTIONS) throw invalidInput('extra_dhcp_opts', `a port has at most ${MOST_DHCP_OPTIONS} of them`);
   return [...merged.values()];
 }
 

@@ -68,7 +68,7 @@ eachStore('an update changes ports, protocol, description and where they lead', 
   await close();
 });
 
-eachStore('bad input is answered with Neutron\'s status and type, and the store is unchanged', async (store) => {
+eachStore('ATT-subresource: bad input is answered with Neutron\'s status and type, and the store is unchanged', async (store) => {
   const { ok, call, port, floating, forward, path, external, close } = await lab(store);
   const [target, linked, home, other] = [await port(), await port(), await floating(), await floating()];
   const bound = await floating({ port_id: linked.id });

@@ -57,7 +57,7 @@ eachStore('a hundred ports in one request: one address and one MAC each, in orde
   assert.equal((await store.reader.db.selectFrom('port_security_groups').selectAll().execute()).length, 100);
 });
 
-eachStore('bad input is refused with the error of Neutron, and the store is unchanged', async (store) => {
+eachStore('OSSA-2014-014, OSSA-2014-025, OSSA-2021-005: bad input is refused with the error of Neutron, and the store is unchanged', async (store) => {
   const { home } = await newNetwork(store);
   const foreign = await newNetwork(store, { project_id: 'other' });
   const foreignGroup = await store.write((tx) => ensureDefaultGroup(tx, 'other'));
@@ -85,6 +85,7 @@ eachStore('bad input is refused with the error of Neutron, and the store is unch
     // OSSA-2021-005
     ['HTTPBadRequest', { extra_dhcp_opts: [{ opt_name: 'bootfile-name', opt_value: 'x\ndhcp-script=/bin/sh', ip_version: 4 }] }],
     ['HTTPBadRequest', { extra_dhcp_opts: [{ opt_name: 'bootfile-name', opt_value: 'x\u2028y', ip_version: 4 }] }],
+    ['HTTPBadRequest', { extra_dhcp_opts: Array.from({ length: 256 }, (_, i) => ({ opt_name: `o${i}`, opt_value: '1', ip_version: 4 })) }],
     ['HTTPBadRequest', { extra_dhcp_opts: [{ opt_name: 'boot\nfile', opt_value: 'x', ip_version: 4 }] }],
     ['HTTPBadRequest', { dns_name: 'a\nb' }],
     ['HTTPBadRequest', { dns_name: '-a' }],
@@ -192,7 +193,7 @@ eachStore('a port that was given to another device since it was read is not give
   assert.equal((await ports.get(store.reader, read.id))!.device_id, 'one');
 });
 
-eachStore('a port past the quota is refused and takes nothing; a deleted one leaves nothing', async (store) => {
+eachStore('CVE-2013-1838: a port past the quota is refused and takes nothing; a deleted one leaves nothing', async (store) => {
   const { home } = await newNetwork(store);
   await store.write((tx) => ensureDefaultGroup(tx, 'demo'));
   const empty = await dump(store.reader, TABLES);

@@ -51,7 +51,7 @@ eachStore('N-SG-1, N-SG-4, N-SG-5: each project has its own default group: all o
   assert.deepEqual(meanings(await rules.list(store.reader, { filters: { security_group_id: [made.id] } })), [['egress', 'IPv4', null], ['egress', 'IPv6', null]]);
 });
 
-eachStore('CVE-2022-3277: a list makes the default group of the token’s own project once, and nothing for a token without one', async (store) => {
+eachStore('CVE-2022-3277, CVE-2023-3637: a list makes the default group of the token’s own project once, and nothing for a token without one', async (store) => {
   const first = await missingDefaultGroup(store.reader, demo);
   await store.write(first!);
   assert.equal(await missingDefaultGroup(store.reader, demo), undefined);
@@ -124,7 +124,7 @@ eachStore('rules are kept in canonical form (OSSA-2012-007), each with a conj_id
   assert.ok(next.conj_id > Math.max(...all), 'a conj_id is never given again');
 });
 
-eachStore('wrong rules are refused with the error of Neutron, and the store is unchanged', async (store) => {
+eachStore('OSSA-2014-014, OSSA-2019-001: wrong rules are refused with the error of Neutron, and the store is unchanged', async (store) => {
   const { id } = await newGroup(store, 'web');
   const foreign = await newGroup(store, 'theirs', other);
   await addRule(store, id, { protocol: 'tcp', port_range_min: 22, port_range_max: 22, remote_ip_prefix: '0.0.0.0/0' });
@@ -132,6 +132,7 @@ eachStore('wrong rules are refused with the error of Neutron, and the store is u
   const cases: [ErrorType, Record<string, unknown>][] = [
     ['SecurityGroupRuleInvalidProtocol', { protocol: 'nope' }],
     ['SecurityGroupRuleInvalidProtocol', { protocol: 256 }],
+    ['SecurityGroupRuleInvalidProtocol', { protocol: 'constructor' }],
     ['SecurityGroupRuleInvalidEtherType', { ethertype: 'IPv5' }],
     ['SecurityGroupProtocolRequiredWithPorts', { port_range_min: 1, port_range_max: 2 }],
     ['SecurityGroupInvalidPortRange', { protocol: 'tcp', port_range_min: 90, port_range_max: 80 }],

@@ -79,14 +79,37 @@ export async function applyDnsmasq(desired: DesiredDnsmasq, plan: DnsmasqPlan, f
   return serving;
 }
 
-/** Why dnsmasq does not take a line of its options file; `undefined` when it does. */
-export async function optionRefusal(line: string): Promise<string | undefined> {
+/**
+ * Why dnsmasq does not take lines of its options file, line by line; the others it takes. One program start, and one more for each that
+ * it refuses: behind the first `most` of these nothing is looked at, and nothing taken.
+ */
+export async function optionRefusals(lines: readonly string[], most: number): Promise<Map<string, string>> {
+  const refusals = new Map<string, string>();
+  for (let from = 0; from < lines.length; ) {
+    const refused = await firstRefused(lines.slice(from));
+    if (refused === undefined) break;
+    refusals.set(lines[from + refused]!, 'dnsmasq does not know it, or not with this value');
+    from += refused + 1;
+    if (refusals.size < most) continue;
+    for (const line of lines.slice(from)) refusals.set(line, `not looked at: ${most} options before it are refused`);
+    break;
+  }
+  return refusals;
+}
+
+/** dnsmasq reads up to the first line that it does not take. */
+async function firstRefused(lines: readonly string[]): Promise<number | undefined> {
   try {
-    await command(DNSMASQ, ['--test', '--conf-file=-'], `dhcp-option=${line}\n`);
+    await command(DNSMASQ, ['--test', '--conf-file=-'], lines.map((line) => `dhcp-option=${line}\n`).join(''));
     return undefined;
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    return 'dnsmasq does not know it, or not with this value';
+    const [, number] = /at line (\d+) of/.exec(error.said) ?? [];
+    if (number !== undefined) return Number(number) - 1;
+    // It died of one of them without a word.
+    if (lines.length === 1) return 0;
+    const half = lines.length >> 1;
+    return (await firstRefused(lines.slice(0, half))) ?? half + ((await firstRefused(lines.slice(half))) ?? half);
   }
 }
 

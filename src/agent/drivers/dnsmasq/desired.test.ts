@@ -49,6 +49,20 @@ test('N-DH-7: option 121 carries host routes, the other subnets of the network a
   ]);
 });
 
+test('law 4: routes that option 121 has no room for are left out, those to other subnets of the network first', () => {
+  const others = Array.from({ length: 60 }, (_, i) => ({ ...subnet, subnet_id: `o${i}`, cidr: `10.${i}.0.0/24`, enable_dhcp: false }));
+  const routes = Array.from({ length: 20 }, (_, i) => ({ destination: `192.168.255.${i + 100}/32`, nexthop: '172.16.0.9' }));
+  const item = { ...server, subnets: [{ ...subnet, host_routes: routes, metadata: 'server' as const }, ...others] };
+  const { files, reasons } = render(item);
+  const line = files.opts.split('\n').find((each) => each.includes('classless-static-route'))!;
+  for (const { destination } of routes) assert.ok(line.includes(`${destination},172.16.0.9`), destination);
+  assert.ok(line.includes('169.254.169.254/32,172.16.0.2') && line.endsWith('0.0.0.0/0,172.16.0.1'));
+  // 5 for the default route, 9 for each of 21 host routes, 8 for each subnet: 255 bytes have room for 7 of them.
+  assert.equal(line.split(',0.0.0.0').length - 2, 7);
+  assert.deepEqual(reasons, ['53 of 81 routes of a subnet do not fit into DHCP option 121']);
+  assert.ok(Math.max(...files.opts.split('\n').map((each) => each.length)) <= 1024);
+});
+
 test('N-DH-7: no gateway is no router; a gateway outside the subnet is made reachable first; a default host route stands in for one', () => {
   assert.equal(optsOf({ ...subnet, gateway_ip: null })[0], 'tag:subnet-s4,option:router');
   assert.equal(optsOf({ ...subnet, gateway_ip: '192.0.2.1' })[2], 'tag:subnet-s4,option:classless-static-route,192.0.2.1/32,0.0.0.0,0.0.0.0/0,192.0.2.1');

@@ -69,7 +69,7 @@ export function desiredDnsmasq(folder: string, server: DhcpServerItem, entries: 
     folder,
     args: [...serverArgs(folder, server, user, reasons), ...subnets.flatMap((subnet) => subnetArgs(server, subnet)), ...portArgs],
     files: { host: lines(host), addn_hosts: lines(addnHosts), servers: lines([...ownNames].map((name) => `server=/${name}/`)), opts: lines(opts) },
-    bindings, reasons, hostReasons, partly,
+    bindings, reasons: [...new Set(reasons)], hostReasons, partly,
   };
 }
 

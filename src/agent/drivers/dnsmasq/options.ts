@@ -4,6 +4,14 @@ import { type Cidr, cidrContains, formatCidr, parseCidr } from '#net/cidr.ts';
 import { type Ip, formatIp, parseIp } from '#net/ip.ts';
 import { hasControlCharacter, isDomainName, quoted } from './values.ts';
 
+/** What the length byte of an option can say. */
+const MOST_OPTION_BYTES = 255;
+/** Characters: dnsmasq reads 1024 of a line, tag and name of the option among them. */
+const MOST_VALUE_TEXT = 900;
+/** Room for the default route, which always has its place. */
+const DEFAULT_ROUTE_BYTES = 5;
+const DEFAULT_ROUTE_TEXT = '0.0.0.0/0,255.255.255.255'.length;
+
 export interface Lines {
   readonly lines: readonly string[];
   /** What was left out, and why. */
@@ -74,9 +82,12 @@ function routes4(server: DhcpServerItem, subnet: DhcpSubnet, cidr: Cidr, own: Ip
   let gateway = subnet.gateway_ip === null ? undefined : parseIp(subnet.gateway_ip);
   const routes = new Map<string, string>();
   if (gateway && !cidrContains(cidr, gateway)) routes.set(`${formatIp(gateway)}/32`, '0.0.0.0');
+  const onLink = new Set<string>();
   for (const other of server.subnets) {
-    const onLink = parseCidr(other.cidr);
-    if (onLink?.version === 4 && formatCidr(onLink) !== formatCidr(cidr)) routes.set(formatCidr(onLink), '0.0.0.0');
+    const prefix = parseCidr(other.cidr);
+    if (prefix?.version !== 4 || formatCidr(prefix) === formatCidr(cidr)) continue;
+    onLink.add(formatCidr(prefix));
+    routes.set(formatCidr(prefix), '0.0.0.0');
   }
   const metadata = subnet.metadata === 'server' ? own : subnet.metadata === 'gateway' ? gateway : undefined;
   if (metadata) routes.set('169.254.169.254/32', formatIp(metadata));
@@ -88,7 +99,26 @@ function routes4(server: DhcpServerItem, subnet: DhcpSubnet, cidr: Cidr, own: Ip
     } else if (destination.prefix === 0) gateway ??= nexthop;
     else routes.set(formatCidr(destination), formatIp(nexthop));
   }
-  return { gateway, routes: [...routes].map(([destination, nexthop]) => `${destination},${nexthop}`) };
+  const left = new Set(dropped([...routes], (destination) => onLink.has(destination) && routes.get(destination) === '0.0.0.0'));
+  if (left.size > 0) reasons.push(`${left.size} of ${routes.size} routes of a subnet do not fit into DHCP option 121`);
+  return { gateway, routes: [...routes].filter(([destination]) => !left.has(destination)).map(([destination, nexthop]) => `${destination},${nexthop}`) };
+}
+
+/**
+ * The destinations that option 121 has no room for: dnsmasq takes 255 bytes and lines of 1024, and with one option more it would not
+ * start, for all subnets. Ways to the network's other subnets go first: there the gateway helps.
+ */
+function dropped(routes: readonly (readonly [destination: string, nexthop: string])[], isOptional: (destination: string) => boolean): string[] {
+  let [bytes, text] = [DEFAULT_ROUTE_BYTES, DEFAULT_ROUTE_TEXT];
+  const inOrder = [...routes.filter(([destination]) => !isOptional(destination)), ...routes.filter(([destination]) => isOptional(destination))];
+  return inOrder.flatMap(([destination, nexthop]) => {
+    // RFC 3442: the length, as many bytes of the prefix as it needs, the next hop.
+    const more = 1 + Math.ceil(Number(destination.split('/')[1]) / 8) + 4;
+    if (bytes + more > MOST_OPTION_BYTES || text + destination.length + nexthop.length + 2 > MOST_VALUE_TEXT) return [destination];
+    bytes += more;
+    text += destination.length + nexthop.length + 2;
+    return [];
+  });
 }
 
 function options6(server: DhcpServerItem, subnet: DhcpSubnet, cidr: Cidr): Lines {

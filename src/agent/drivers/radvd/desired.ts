@@ -2,6 +2,7 @@
 import type { RouterPortItem } from '#hoststate/router.ts';
 import { normalizeCidr } from '#net/cidr.ts';
 import { formatIp, parseIp } from '#net/ip.ts';
+import { LEAST_IPV6_MTU } from '#agent/drivers/link/address.ts';
 
 export interface Intervals {
   /** Seconds. */
@@ -11,7 +12,6 @@ export interface Intervals {
 
 /** radvd takes no more for one interface. */
 const MOST_SERVERS = 3;
-const LEAST_MTU = 1280;
 
 /** The text of radvd.conf; undefined when no leg announces anything. */
 export function radvdConfig(ports: readonly RouterPortItem[], intervals: Intervals): string | undefined {
@@ -28,7 +28,7 @@ function interfaceText({ device, mtu, advertisements }: RouterPortItem, { min, m
     '  AdvSendAdvert on;',
     `  MinRtrAdvInterval ${min};`,
     `  MaxRtrAdvInterval ${max};`,
-    ...(mtu >= LEAST_MTU ? [`  AdvLinkMTU ${mtu};`] : []),
+    ...(mtu >= LEAST_IPV6_MTU ? [`  AdvLinkMTU ${mtu};`] : []),
     ...(modes.has('dhcpv6-stateful') ? ['  AdvManagedFlag on;'] : []),
     ...(modes.has('dhcpv6-stateless') ? ['  AdvOtherConfigFlag on;'] : []),
     ...advertisements.flatMap(({ cidr, mode }) => [`  prefix ${normalizeCidr(cidr)} { AdvOnLink on; AdvAutonomous ${mode === 'dhcpv6-stateful' ? 'off' : 'on'}; };`]),
