@@ -8,7 +8,7 @@ import { flowKey } from '#openflow/flow.ts';
 import { type OpenFlowClient, OpenFlowError } from '#openflow/openflow-client.ts';
 import { FlowTable } from './drivers/ovs/flow-table.ts';
 import { HostView, type OfPorts } from './pipeline/host-view.ts';
-import { allOwners, linesOf, ownersOf, tunnelOwners } from './pipeline/owners.ts';
+import { allOwners, linesOf, ownersOf, portOwners, tunnelOwners } from './pipeline/owners.ts';
 import type { BridgeLines } from './pipeline/segment-flows.ts';
 
 export interface FlowProgramsOptions {
@@ -58,7 +58,7 @@ export class FlowPrograms {
 
   /** A Neutron port was plugged, unplugged or given another ofport. */
   portMoved(portId: string): void {
-    this.#dirty.add(`port/${portId}`);
+    for (const owner of portOwners(portId)) this.#dirty.add(owner);
     const item = this.view.get('port', portId);
     if (item) this.#dirty.add(`segment/${item.network_id}`);
   }

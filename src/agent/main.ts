@@ -3,6 +3,7 @@
  * The only file of this room that knows real drivers.
  */
 import { readFileSync } from 'node:fs';
+import { appendFile } from 'node:fs/promises';
 import { flushCompileCache } from 'node:module';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -12,6 +13,7 @@ import { jsonLog } from '#protocol/log.ts';
 import { HOST_ROLES } from '#protocol/messages.ts';
 import { parseIp } from '#net/ip.ts';
 import { loadConfig, physnetMap } from '#model/config.ts';
+import type { OpenFlowClient } from '#openflow/openflow-client.ts';
 import { Vswitch } from '#openflow/vswitch.ts';
 import { Advertisers } from './advertisers.ts';
 import { Agent } from './agent.ts';
@@ -19,6 +21,7 @@ import { DhcpManager } from './dhcp-manager.ts';
 import { flushZones } from './drivers/conntrack/apply.ts';
 import { quieten } from './drivers/link/quiet.ts';
 import { ovsPlugger } from './drivers/ovs/plugger.ts';
+import { FlowLog } from './flow-log.ts';
 import { InstanceManager } from './instance-manager.ts';
 import { RouterManager } from './router-manager.ts';
 import { HAPROXY_USER } from './drivers/haproxy/desired.ts';
@@ -44,7 +47,17 @@ const wake = (): void => agent.wake();
 /** Every change of the host is said before it is made, in the operator's language. */
 const plan = (what: string, lines: readonly string[]): void => log.info('plan', { what, lines: lines.slice(0, 40), more: Math.max(0, lines.length - 40) });
 
-const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, flushZones: (zones) => flushZones(RUN_DIR, zones), ifindexOf, quieten, log: note, onPlan: plan });
+const flowLogFile = config.local_output_log_base ?? join(state, 'flow.log');
+const flowLog = new FlowLog({
+  rateLimit: config.rate_limit, burstLimit: config.burst_limit, view: () => switching.view, portAt: (ofport) => switching.portAt(ofport),
+  // Opened for each write, so that whoever rotates the file may move it away. It tells who talks to whom.
+  append: (text) => appendFile(flowLogFile, text, { mode: 0o600 }),
+  onPlan: (lines) => plan('flow log', lines), log: note,
+});
+const opened = async (bridge: string, client: OpenFlowClient): Promise<void> => {
+  if (bridge === 'br-int') await flowLog.attach(client);
+};
+const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, flushZones: (zones) => flushZones(RUN_DIR, zones), ifindexOf, quieten, opened, log: note, onPlan: plan });
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
 const proxies = new MetadataProxies({ root: join(state, 'metadata'), socket: METADATA_PROXY_SOCKET, onPlan: (namespace, lines) => plan(`metadata ${namespace}`, lines) });
 const dhcp = new DhcpManager({ stateDir: state, plugger, proxies, wake, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });

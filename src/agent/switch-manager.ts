@@ -30,6 +30,8 @@ export interface SwitchOptions {
   readonly resolvePeer: (remoteIp: string) => Promise<void>;
   /** Forgets all connections of conntrack zones. */
   readonly flushZones: (zones: readonly number[]) => Promise<void>;
+  /** Called with each new connection to a bridge, before flows are written over it. */
+  readonly opened?: (bridge: string, client: OpenFlowClient) => Promise<void>;
   readonly ifindexOf: (device: string) => number | undefined;
   /** Keeps the host's own stack from answering on a device that userspace OVS reads (it reads it too). */
   readonly quieten: (device: string) => void;
@@ -93,6 +95,12 @@ export class SwitchManager implements Manager {
     patch: (name) => valid(this.#vswitch?.find('Interface', name)?.ofport),
     tunnel: (type, remoteIp) => valid(this.#vswitch?.find('Interface', tunnelPortName(type, remoteIp))?.ofport),
   };
+
+  /** The Neutron port at a port number of br-int. */
+  portAt(ofport: number): string | undefined {
+    for (const [portId, row] of this.#plugged) if (row.ofport === ofport) return portId;
+    return undefined;
+  }
 
   /** The database; throws while it is not connected. */
   get vswitch(): Vswitch {
@@ -315,6 +323,7 @@ export class SwitchManager implements Manager {
       this.#layoutDirty = true;
       this.#wakeSoon();
     });
+    await this.#options.opened?.(name, client);
     bridge.table.verify(await client.dumpFlows());
     bridge.client = client;
   }

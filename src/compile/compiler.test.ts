@@ -58,6 +58,7 @@ const floatingIp = rows('floatingips', { router_id: idOf(null, ...ROUTERS), port
 const forwarding = rows('port_forwardings', { floatingip_id: idOf(...FLOATING_IPS), range: idOf('80:80', '80:90') }, (_id, { floatingip_id, range }) => ({
   floatingip_id, protocol: 'tcp', internal_port_id: 'p1', internal_ip_address: '10.0.0.3', external_port_range: range, internal_port_range: range,
 }));
+const log = rows('logs', { target_id: idOf(null, null, ...PORTS), resource_id: idOf(null, ...GROUPS), project_id: idOf('p', 'q'), event: idOf('ALL', 'ACCEPT', 'DROP'), enabled: fc.boolean() }, (_id, given) => given);
 const pairsOf = (first: readonly string[], second: readonly string[]): string[] => first.flatMap((a) => second.map((b) => `${a}/${b}`));
 
 /** How often a table changes, its ids (few, so that rows meet), and its rows. */
@@ -67,7 +68,7 @@ const TABLES: readonly { weight: number; ids: readonly string[]; row: (id: strin
   { weight: 3, ids: NETWORKS.flatMap((id) => [`s4-${id}`, `s6-${id}`]), row: subnet },
   { weight: 3, ids: ['r1', 'r2', 'r3'], row: rule },
   { weight: 2, ids: pairsOf(ADDRESS_GROUPS, ['10.0.0.3/32', '10.9.0.0/24', 'fd00::3/128']), row: rows('address_associations', {}, (id) => ({ address_group_id: id.slice(0, 2), address: id.slice(3) })) },
-  { weight: 1, ids: GROUPS, row: rows('security_groups', { stateful: fc.boolean() }, (_id, given) => given) },
+  { weight: 1, ids: GROUPS, row: rows('security_groups', { stateful: fc.boolean(), project_id: idOf('p', 'q') }, (_id, given) => given) },
   { weight: 1, ids: HOSTS, row: host },
   { weight: 2, ids: pairsOf(HOSTS, NETWORKS), row: rows('local_vlans', { number: fc.integer({ min: 1, max: 3 }) }, (_id, given) => given) },
   { weight: 1, ids: pairsOf(NETWORKS, HOSTS), row: dhcpBinding },
@@ -76,6 +77,7 @@ const TABLES: readonly { weight: number; ids: readonly string[]; row: (id: strin
   { weight: 4, ids: pairsOf(ROUTERS, HOSTS), row: rows('router_bindings', {}, (id) => ({ router_id: id.split('/')[0], host: id.split('/')[1] })) },
   { weight: 3, ids: FLOATING_IPS, row: floatingIp },
   { weight: 2, ids: ['w1', 'w2'], row: forwarding },
+  { weight: 3, ids: ['l1', 'l2', 'l3'], row: log },
   { weight: 1, ids: POOLS, row: rows('subnetpools', { address_scope_id: idOf(null, 'scope1', 'scope2') }, (_id, given) => given) },
 ];
 const world = fc.tuple(...TABLES.flatMap(({ ids, row }) => ids.map(row)));
@@ -200,4 +202,30 @@ test('N-L3-13: a leg of a router has the address scopes of its network, and foll
   assert.deepEqual(scopes(), { ipv4: 'scope2', ipv6: null });
   compiler.apply([pool(null)]);
   assert.deepEqual(scopes(), { ipv4: null, ipv6: null });
+});
+
+test('a log concerns its port, or the ports of its group, or those that have a group of its project', () => {
+  const compiler = new Compiler(loadConfig(''));
+  compiler.follow('h1');
+  const port = (id: string, security_groups: string[], given: Record<string, unknown> = {}): RowChange => ({ table: 'ports', id, row: {
+    ...(vxlanPair[3] as { row: object }).row, id, 'binding:host_id': 'h1', port_security_enabled: true, security_groups, project_id: 'p', ...given,
+  } as never });
+  const log = (id: string, given: Record<string, unknown>): RowChange => ({ table: 'logs', id, row: { id, resource_type: 'security_group', resource_id: null, target_id: null, event: 'ALL', enabled: true, project_id: 'p', ...given } as never });
+  const told = (...changes: RowChange[]) => {
+    const delta = compiler.apply(changes).get('h1');
+    return [...(delta?.upserts ?? []).flatMap((item) => (item.type === 'log' ? [`+${item.port_id} ${item.log_id}`] : [])), ...(delta?.removals ?? []).filter((key) => key.startsWith('log/')).map((key) => `-${key.slice(4)}`)].sort();
+  };
+  compiler.apply([
+    { table: 'security_groups', id: 'g1', row: { id: 'g1', project_id: 'p', stateful: true } as never }, { table: 'security_groups', id: 'g2', row: { id: 'g2', project_id: 'q', stateful: true } as never },
+    port('p1', ['g1']), port('p2', ['g2']), port('p3', ['g1', 'g2']), port('open', [], { port_security_enabled: false }), port('leg', ['g1'], { device_owner: 'network:router_interface' }), port('far', ['g1'], { 'binding:host_id': 'h2' }),
+  ]);
+  assert.deepEqual(told(log('target', { target_id: 'p2', resource_id: 'g2', event: 'DROP' })), ['+p2 target']);
+  assert.deepEqual(compiler.stateOf('h1').get('log/p2/target'), { type: 'log', port_id: 'p2', log_id: 'target', event: 'DROP', security_group_id: 'g2' });
+  assert.deepEqual(told(log('group', { resource_id: 'g2' })), ['+p2 group', '+p3 group']);
+  assert.deepEqual(told(log('project', {})), ['+p1 project', '+p3 project']);
+  assert.deepEqual(told(log('nothing', { target_id: 'open' }), log('off', { enabled: false })), []);
+  assert.deepEqual(told(port('p1', ['g2'])), ['+p1 group', '-p1/project']);
+  assert.deepEqual(told(log('group', { resource_id: 'g2', enabled: false })), ['-p1/group', '-p2/group', '-p3/group']);
+  assert.deepEqual(told({ table: 'logs', id: 'project', row: undefined }), ['-p3/project']);
+  assert.deepEqual(told(port('p2', ['g2'], { 'binding:host_id': 'h2' })), ['-p2/target']);
 });

@@ -6,6 +6,7 @@ import { floatingIp } from './nodes/floating-ip.ts';
 import { flood } from './nodes/flood.ts';
 import { forward } from './nodes/forward.ts';
 import { instance } from './nodes/instance.ts';
+import { log } from './nodes/log.ts';
 import { member } from './nodes/member.ts';
 import { physnet } from './nodes/physnet.ts';
 import { port } from './nodes/port.ts';
@@ -16,4 +17,4 @@ import { rule } from './nodes/rule.ts';
 import { segment } from './nodes/segment.ts';
 import { tunnel } from './nodes/tunnel.ts';
 
-export const NODES: readonly Node<any>[] = [physnet, segment, tunnel, flood, forward, port, rule, member, dhcpServer, dhcpHost, router, routerPort, floatingIp, portForwarding, instance];
+export const NODES: readonly Node<any>[] = [physnet, segment, tunnel, flood, forward, port, rule, member, log, dhcpServer, dhcpHost, router, routerPort, floatingIp, portForwarding, instance];

@@ -6,10 +6,12 @@ import { remoteSet } from '#hoststate/port.ts';
 import type { AddressAssociation } from '#model/address-groups.ts';
 import type { SubnetPool } from '#model/address-scopes.ts';
 import type { Server } from '#model/compute.ts';
+import type { Log } from '#model/logs.ts';
 import type { Network, Port, Subnet } from '#model/networks.ts';
 import { type FloatingIp, type PortForwarding, type Router, ROUTER_PORT_OWNERS } from '#model/routers.ts';
 import type { SecurityGroup, SecurityGroupRule } from '#model/security-groups.ts';
 import { setElement } from '#net/cidr.ts';
+import { logsOfPort, portsOfLog } from './nodes/log.ts';
 import { TUNNEL_TYPES, boundHost, filteringGroups, memberAddresses, type DhcpBinding, type Host, type LocalVlan, type RouterBinding, type TableName, type Tables, type World } from './world.ts';
 
 export class Touched {
@@ -48,6 +50,10 @@ export function touch<T extends TableName>(world: World, table: T, before: Table
       for (const { address_group_id, address } of rows as AddressAssociation[]) {
         for (const host of world.setUse.of(address_group_id)) touched.item(host, `member/${address_group_id}/${setElement(address) ?? address}`);
       }
+      return;
+    }
+    case 'logs': {
+      for (const row of rows as Log[]) logChanged(world, row, touched);
       return;
     }
     case 'servers': {
@@ -107,6 +113,7 @@ function portChanged(world: World, before: Port | undefined, after: Port | undef
     if (ROUTER_PORT_OWNERS.has(port.device_owner)) legChanged(world, port, touched);
     if (!host) continue;
     touched.item(host, `port/${port.id}`);
+    for (const id of logsOfPort(world, port)) touched.item(host, `log/${port.id}/${id}`);
     const flipped = moved && (port === before ? !world.presence.has(port.network_id, host) : world.portsOnHost.of(`${host}/${port.network_id}`).size === 1);
     if (flipped) presenceChanged(world, port.network_id, host, touched);
   }
@@ -186,13 +193,24 @@ function ruleChanged(world: World, before: SecurityGroupRule | undefined, after:
   }
 }
 
-/** Of a group, hosts are told only whether its ports are stateful; its row changes with each rule of it. */
+/** Of a group, hosts are told only whether its ports are stateful, and the logs of its project are its ports' too; its row changes with each rule of it. */
 function groupChanged(world: World, before: SecurityGroup | undefined, after: SecurityGroup | undefined, touched: Touched): void {
-  if (before?.stateful === after?.stateful) return;
+  if (before?.stateful === after?.stateful && before?.project_id === after?.project_id) return;
   const group = (before ?? after)!.id;
   for (const id of world.portsOfGroup.of(group)) {
     const host = boundHost(world.get('ports', id)!);
-    if (host) touched.item(host, `port/${id}`);
+    if (!host) continue;
+    touched.item(host, `port/${id}`);
+    for (const row of [before, after]) for (const log of world.logsOfProject.of(row?.project_id ?? '')) touched.item(host, `log/${id}/${log}`);
+  }
+}
+
+/** A log concerns its port, its group's ports, or those of a whole project: as many items as ports that it names. */
+function logChanged(world: World, log: Log, touched: Touched): void {
+  for (const portId of portsOfLog(world, log)) {
+    const port = world.get('ports', portId);
+    const host = port && boundHost(port);
+    if (host) touched.item(host, `log/${portId}/${log.id}`);
   }
 }
 

@@ -7,6 +7,7 @@ import type { AddressAssociation } from '#model/address-groups.ts';
 import type { Server } from '#model/compute.ts';
 import type { Config } from '#model/config.ts';
 import type { SubnetPool } from '#model/address-scopes.ts';
+import type { Log } from '#model/logs.ts';
 import type { Network, Port, Subnet } from '#model/networks.ts';
 import { type FloatingIp, type PortForwarding, type Router, ROUTER_PORT_OWNERS } from '#model/routers.ts';
 import type { SecurityGroup, SecurityGroupRule } from '#model/security-groups.ts';
@@ -62,6 +63,7 @@ export interface Tables {
   router_bindings: RouterBinding;
   floatingips: FloatingIp;
   port_forwardings: PortForwarding;
+  logs: Log;
 }
 export type TableName = keyof Tables;
 
@@ -75,7 +77,7 @@ export class World {
   readonly #rows: { [T in TableName]: Map<string, Tables[T]> } = {
     networks: new Map(), subnets: new Map(), ports: new Map(), security_groups: new Map(), security_group_rules: new Map(), address_associations: new Map(),
     servers: new Map(), hosts: new Map(), local_vlans: new Map(), dhcp_bindings: new Map(), subnetpools: new Map(),
-    routers: new Map(), router_bindings: new Map(), floatingips: new Map(), port_forwardings: new Map(),
+    routers: new Map(), router_bindings: new Map(), floatingips: new Map(), port_forwardings: new Map(), logs: new Map(),
   };
   readonly subnetsOfNetwork = new Index();
   readonly portsOfNetwork = new Index();
@@ -83,6 +85,7 @@ export class World {
   /** Key `host/network`. */
   readonly portsOnHost = new Index();
   readonly portsOfGroup = new Index();
+  readonly groupsOfProject = new Index();
   readonly rulesOfGroup = new Index();
   readonly serversOfHost = new Index();
   readonly serversOfPort = new Index();
@@ -98,6 +101,10 @@ export class World {
   readonly floatingIpsOfRouter = new Index();
   readonly floatingIpsOfPort = new Index();
   readonly forwardingsOfFloatingIp = new Index();
+  readonly logsOfTarget = new Index();
+  readonly logsOfGroup = new Index();
+  /** Logs that name neither port nor group. */
+  readonly logsOfProject = new Index();
   /** Host → the ids of its local VLANs, also those that no port needs any more. */
   readonly localVlansOfHost = new Index();
   /** Tunnel endpoint → hosts: one, unless somebody copied a host with its address. */
@@ -193,6 +200,12 @@ export class World {
         const { router_id, port_id } = row as FloatingIp;
         set(this.floatingIpsOfPort, port_id);
         return set(this.floatingIpsOfRouter, router_id);
+      }
+      case 'security_groups': return set(this.groupsOfProject, (row as SecurityGroup).project_id);
+      case 'logs': {
+        const log = row as Log;
+        if (log.target_id !== null) return set(this.logsOfTarget, log.target_id);
+        return log.resource_id !== null ? set(this.logsOfGroup, log.resource_id) : set(this.logsOfProject, log.project_id);
       }
       case 'port_forwardings': return set(this.forwardingsOfFloatingIp, (row as PortForwarding).floatingip_id);
       case 'servers': {

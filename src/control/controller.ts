@@ -34,6 +34,7 @@ import { askingInstance } from './metadata/asking-instance.ts';
 import { metadataSecret } from './metadata/metadata-secret.ts';
 import { MetadataService } from './metadata/metadata-service.ts';
 import { listenForMetadata } from './metadata/metadata-socket.ts';
+import { logsRule } from './network/logs.ts';
 import { networksRule } from './network/networks.ts';
 import { setObjectStatus } from './network/object-status.ts';
 import { portForwardingsRule } from './network/port-forwardings.ts';
@@ -95,6 +96,7 @@ export class Controller {
     const agents = agentsRule({ config, evacuate: (tx, host) => evacuate(tx, config, host) });
     const rules: Rule[] = [networks, subnets, serverPorts, addressScopesRule(), subnetPoolsRule({ config }), securityGroupsRule({ config }), securityGroupRulesRule({ config }), defaultSecurityGroupRulesRule(), defaultStatefulnessRule(), addressGroupsRule(), rbacPoliciesRule({ config }), agents];
     if (config.service_plugins.includes('router')) rules.push(routersRule({ config }), floatingIpsRule({ config }), ...(config.service_plugins.includes('port_forwarding') ? [portForwardingsRule()] : []));
+    if (config.service_plugins.includes('log')) rules.push(logsRule());
 
     const secret = await metadataSecret(store, config);
     const hosts = new Hosts({

@@ -4,13 +4,14 @@
  */
 import type { DhcpHostItem, DhcpServerItem } from './dhcp.ts';
 import type { InstanceItem } from './instance.ts';
+import type { LogItem } from './log.ts';
 import type { MemberItem, PortItem, RuleItem } from './port.ts';
 import type { FloatingIpItem, PortForwardingItem, RouterItem, RouterPortItem } from './router.ts';
 import type { FloodItem, ForwardItem, PhysnetItem, SegmentItem, TunnelItem } from './switching.ts';
 
 export type Item =
   | PhysnetItem | SegmentItem | TunnelItem | FloodItem | ForwardItem
-  | PortItem | RuleItem | MemberItem
+  | PortItem | RuleItem | MemberItem | LogItem
   | DhcpServerItem | DhcpHostItem
   | RouterItem | RouterPortItem | FloatingIpItem | PortForwardingItem
   | InstanceItem;
@@ -30,6 +31,7 @@ export function keyOf(item: Item): string {
     case 'port': return `port/${item.port_id}`;
     case 'rule': return `rule/${item.security_group_id}/${item.rule_id}`;
     case 'member': return `member/${item.set_id}/${item.address}`;
+    case 'log': return `log/${item.port_id}/${item.log_id}`;
     case 'dhcp-server': return `dhcp-server/${item.network_id}`;
     case 'dhcp-host': return `dhcp-host/${item.network_id}/${item.port_id}`;
     case 'router': return `router/${item.router_id}`;

@@ -46,8 +46,8 @@ export const OPTIONS = {
   tunnel_types: option(list(enumeration('vxlan', 'gre', 'geneve'), { unique: true }), ['vxlan', 'gre', 'geneve']),
   l2_population: option(boolean, true),
   extension_drivers: option(list(text(64)), ['port_security', 'dns_domain_ports']),
-  /** `router`: routers and floating IPs; `port_forwarding`: single ports of floating IPs. */
-  service_plugins: option(list(enumeration('router', 'port_forwarding'), { unique: true }), ['router', 'port_forwarding']),
+  /** `router`: routers and floating IPs; `port_forwarding`: single ports of floating IPs; `log`: logs of security groups. */
+  service_plugins: option(list(enumeration('router', 'port_forwarding', 'log'), { unique: true }), ['router', 'port_forwarding', 'log']),
   global_physnet_mtu: option(integer(68, 65_535), 1500),
   path_mtu: option(integer(0, 65_535), 0),
   physical_network_mtus: option(list(text(64)), []),
@@ -82,6 +82,11 @@ export const OPTIONS = {
   max_subnet_host_routes: option(integer(), 20),
   max_allowed_address_pair: option(integer(), 10),
   max_fixed_ips_per_port: option(integer(), 5),
+  /** Records a second in a host's flow log, as in Neutron's `[network_log]`, and how many may come at once on top. */
+  rate_limit: option(integer(100, 1_000_000), 100),
+  burst_limit: option(integer(25, 1_000_000), 25),
+  /** The file on each host; null: `flow.log` in the host's folder of the state. */
+  local_output_log_base: option(nullable(text(1024)), null),
   pagination_max_limit: option(integer(-1), -1),
   agent_down_time: option(integer(1), 75),
   report_interval: option(integer(1), 30),

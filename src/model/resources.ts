@@ -4,6 +4,7 @@ import { flavor, keypair, server } from './compute.ts';
 import { image } from './images.ts';
 import { addressGroup } from './address-groups.ts';
 import { addressScope, subnetPool } from './address-scopes.ts';
+import { log } from './logs.ts';
 import { network, port, subnet } from './networks.ts';
 import { agent } from './agents.ts';
 import { rbacPolicy } from './rbac-policies.ts';
@@ -33,6 +34,7 @@ export const RESOURCES: readonly DeclaredResource[] = [
   { resource: defaultSecurityGroupRule },
   { resource: defaultStatefulness, indexes: [['project_id']] },
   { resource: addressGroup, indexes: [['project_id'], ['name']] },
+  { resource: log, indexes: [['resource_id'], ['target_id']] },
   { resource: domain, unique: [['name']] },
   { resource: project, unique: [['domain_id', 'name']], indexes: [['parent_id']] },
   { resource: user, unique: [['domain_id', 'name']] },

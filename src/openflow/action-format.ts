@@ -23,6 +23,8 @@ function formatAction(action: Action): string {
       return action.port >= PORT.IN_PORT ? formatPort(action.port) : `output:${action.port}`;
     case 'output_reg':
       return `output:${formatSubfield(action.src)}`;
+    case 'controller':
+      return `controller(meter_id=${action.meter_id})`;
     case 'group':
       return `group:${action.group}`;
     case 'resubmit': {

@@ -63,8 +63,9 @@ function parseAction(text: string, tagged: boolean): Action[] {
     case 'flood':
     case 'all':
     case 'local':
-    case 'controller':
       return [output(name)];
+    case 'controller':
+      return [argument.includes('=') ? controller(argument) : output(name)];
     case 'group':
       return [{ type: 'group', group: integer(argument, 32, text) }];
     case 'meter':
@@ -123,6 +124,13 @@ function output(text: string): Action {
   const port = parsePort(text);
   if (port === undefined) throw new FlowSyntaxError(`"${text}" is no port`);
   return { type: 'output', port };
+}
+
+/** Only the argument that we write ourselves. */
+function controller(argument: string): Action {
+  const { name, argument: meter } = splitCall(argument);
+  if (name !== 'meter_id') throw new FlowSyntaxError(`controller has no argument "${name}"`);
+  return { type: 'controller', meter_id: integer(meter, 32, argument) };
 }
 
 function resubmit(argument: string, text: string): Action {

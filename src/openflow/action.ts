@@ -5,6 +5,11 @@ export type Action =
   /** To a port, or to a reserved one of `PORT`: IN_PORT, NORMAL, FLOOD, ALL, LOCAL, CONTROLLER. */
   | { readonly type: 'output'; readonly port: number }
   | { readonly type: 'output_reg'; readonly src: Subfield }
+  /**
+   * A copy to whoever listens for packets, unless meter `meter_id` holds it back: the packet itself goes on. Without a
+   * meter it is an output to `PORT.CONTROLLER`. There is no max_len: Open vSwitch keeps no packets, so it sends whole ones.
+   */
+  | { readonly type: 'controller'; readonly meter_id: number }
   | { readonly type: 'group'; readonly group: number }
   /** Looks the packet up in `table` (this one when absent), as if it came from `in_port`, then comes back. */
   | { readonly type: 'resubmit'; readonly in_port?: number; readonly table?: number }

@@ -1,6 +1,8 @@
 /** A persistent OpenFlow 1.4 connection to a bridge's service socket, `<rundir>/<bridge>.mgmt`. */
 import { connect, type Socket } from 'node:net';
 import { decodeFlowStats, encodeFlowMod, encodeFlowStatsRequest, formatFlowMod, type FlowFilter, type FlowMod } from './codec/flow-codec.ts';
+import { decodeMeterConfig, decodeMeterDrops, encodeMeterMod, encodeMeterRequest, type Meter } from './codec/meter-codec.ts';
+import { decodePacketIn, type PacketIn } from './codec/packet-in.ts';
 import { encodeMessage, errorName, type Message, MessageReader, OFP_VERSION, OFPMP, OFPT } from './codec/message.ts';
 import type { FlowStats } from './flow.ts';
 
@@ -43,6 +45,7 @@ export class OpenFlowClient {
   #bundleId = 1;
   #lastBundle: Promise<unknown> = Promise.resolve();
   #gone: Error | undefined;
+  #hear: (packet: PacketIn) => void = () => {};
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -111,6 +114,40 @@ export class OpenFlowClient {
       }
     }
     return ports;
+  }
+
+  /**
+   * From now on `hear` gets every copy that a flow sends by the action `controller`. Rejects when the switch refuses.
+   * A service connection is told nothing before it asks (connmgr.c: `miss_send_len`).
+   */
+  async hearPackets(hear: (packet: PacketIn) => void): Promise<void> {
+    this.#hear = hear;
+    const config = Buffer.alloc(4);
+    config.writeUInt16BE(0xffff, 2);
+    await this.#command(OFPT.SET_CONFIG, config);
+  }
+
+  /** The meters of the bridge that drop packets above a rate. */
+  async meters(): Promise<Meter[]> {
+    return (await this.#multipart(OFPMP.METER_CONFIG, encodeMeterRequest())).flatMap(decodeMeterConfig);
+  }
+
+  /** Rejects with `OpenFlowError` when the switch refuses: it may have no meters, or one of this number already. */
+  addMeter(meter: Meter): Promise<void> {
+    return this.#command(OFPT.METER_MOD, encodeMeterMod('add', meter));
+  }
+
+  modifyMeter(meter: Meter): Promise<void> {
+    return this.#command(OFPT.METER_MOD, encodeMeterMod('modify', meter));
+  }
+
+  /** How many packets the meter has dropped since it was made. */
+  async meterDrops(id: number): Promise<bigint> {
+    for (const part of await this.#multipart(OFPMP.METER, encodeMeterRequest(id))) {
+      const drops = decodeMeterDrops(part).get(id);
+      if (drops !== undefined) return drops;
+    }
+    return 0n;
   }
 
   /**
@@ -190,6 +227,19 @@ export class OpenFlowClient {
     return parts.map((part) => part.subarray(8));
   }
 
+  /** A message that is answered only when it is refused; the barrier behind it says that it was not. */
+  async #command(type: number, body: Buffer): Promise<void> {
+    const xid = this.#nextXid();
+    const refused = this.#expect(xid);
+    this.#socket.write(encodeMessage(type, xid, body));
+    const taken = this.#request(OFPT.BARRIER_REQUEST, Buffer.alloc(0));
+    try {
+      await Promise.race([refused, taken]);
+    } finally {
+      this.#pending.delete(xid);
+    }
+  }
+
   #request(type: number, body: Buffer): Promise<Buffer[]> {
     const xid = this.#nextXid();
     const answer = this.#expect(xid);
@@ -228,6 +278,9 @@ export class OpenFlowClient {
         if (!(body.readUInt16BE(2) & REPLY_MORE)) this.#settle(xid)?.resolve(pending!.parts);
         return;
       }
+      case OFPT.PACKET_IN:
+        this.#hear(decodePacketIn(body));
+        return;
       case OFPT.BARRIER_REPLY:
       case OFPT.BUNDLE_CONTROL:
         this.#settle(xid)?.resolve([body]);

@@ -18,10 +18,17 @@ export interface Copy {
   readonly packet: Packet;
 }
 
+export interface Copied {
+  readonly flow: Flow;
+  readonly packet: Packet;
+}
+
 /** What became of a packet. */
 export interface Journey {
   /** Copies that left by a port that is no patch, in order. */
   readonly outputs: readonly Copy[];
+  /** Copies that the action `controller` made, and of which flow. */
+  readonly copied: readonly Copied[];
   /** Every lookup in order, `br-int:60`, also one that found nothing. */
   readonly tables: readonly string[];
   /** ct_state of each tracked copy, in the order in which they went on. */
@@ -51,6 +58,7 @@ interface Resumed {
 
 interface Run {
   readonly outputs: Copy[];
+  readonly copied: Copied[];
   readonly tables: string[];
   readonly states: bigint[];
   readonly resumed: Resumed[];
@@ -86,7 +94,7 @@ export class FakeSwitch {
 
   /** Lets a packet (its text names the `in_port`) into `bridge`. */
   inject(bridge: string, packet: string | Packet, options: RunOptions = {}): Journey {
-    const run: Run = { outputs: [], tables: [], states: [], resumed: [], options, depth: 0, resubmits: 0 };
+    const run: Run = { outputs: [], copied: [], tables: [], states: [], resumed: [], options, depth: 0, resubmits: 0 };
     const first = typeof packet === 'string' ? parsePacket(packet) : { ...packet };
     run.resumed.push({ bridge: this.bridge(bridge), packet: first, table: 0 });
     let error: string | undefined;
@@ -102,8 +110,8 @@ export class FakeSwitch {
         run.outputs.length = before;
       }
     }
-    const { outputs, tables, states } = run;
-    return error === undefined ? { outputs, tables, states } : { outputs, tables, states, error };
+    const { outputs, copied, tables, states } = run;
+    return { outputs, copied, tables, states, ...(error !== undefined && { error }) };
   }
 
   #table(run: Run, bridge: FakeBridge, packet: Packet, table: number, inPort?: number): void {
@@ -137,6 +145,7 @@ export class FakeSwitch {
       case 'ct': this.#track(run, bridge, packet, action); return true;
       case 'ct_clear': clearConntrack(packet); return true;
       case 'learn': if (!run.options.dry) learn(bridge, packet, action); return true;
+      case 'controller': run.copied.push({ flow, packet: { ...packet } }); return true;
       case 'meter': case 'set_queue': case 'conjunction': return true;
       case 'group': case 'unknown': throw new Error(`the fake switch does not know the action ${action.type}`);
     }

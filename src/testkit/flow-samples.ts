@@ -72,6 +72,7 @@ const SAME = [
   'table=30,priority=10,tcp actions=ct(commit,nat(src=10.0.0.1-10.0.0.4:1024-2047,persistent,random),alg=ftp)',
   'table=30,priority=11,tcp6 actions=ct(commit,nat(dst=[fd00::5]:80,hash))',
   'table=30,priority=12,icmp,icmp_type=3,icmp_code=4 actions=CONTROLLER:65535',
+  'table=30,priority=24,ip actions=controller(meter_id=3),load:0x1->NXM_NX_REG9[1],resubmit(,31)',
   'table=30,priority=13,icmp6,icmp_type=135,nd_target=fd00::1,nd_sll=fa:16:3e:00:00:01 actions=move:NXM_NX_ND_TARGET[]->NXM_NX_IPV6_SRC[],output:1',
   'table=30,priority=14,icmp6,icmp_type=136,icmp_code=0,nd_tll=fa:16:3e:00:00:01 actions=drop',
   'table=30,priority=15,arp,arp_op=1,arp_sha=fa:16:3e:00:00:01,arp_tha=00:00:00:00:00:00 actions=drop',

@@ -1,5 +1,6 @@
 /** Items of a HostState in few words, and one rich state that has every kind of them. */
 import type { Item } from '#hoststate/host-state.ts';
+import type { LogItem } from '#hoststate/log.ts';
 import type { MemberItem, PortItem, RuleItem } from '#hoststate/port.ts';
 import type { FloodItem, ForwardItem, PhysnetItem, SegmentItem, TunnelItem } from '#hoststate/switching.ts';
 
@@ -50,6 +51,8 @@ export function rule(security_group_id: string, conj_id: number, given: RuleGive
     port_range_min: range?.[0] ?? null, port_range_max: range?.[1] ?? null, remote_ip_prefix: prefix, remote_group_id: group, remote_address_group_id: addressGroup, conj_id,
   };
 }
+
+export const log = (log_id: string, port_id: string, event: LogItem['event'] = 'ALL', security_group_id: string | null = null): LogItem => ({ type: 'log', log_id, port_id, event, security_group_id });
 
 export const member = (set_id: string, address: string): MemberItem => ({ type: 'member', set_id, address });
 

@@ -1,6 +1,7 @@
 /** The flow side of an agent on a fake switch: the real pipeline and flow tables, with port numbers that a test decides. */
 import { FlowPrograms } from '#agent/flow-programs.ts';
 import type { OfPorts } from '#agent/pipeline/host-view.ts';
+import type { PacketIn } from '#openflow/codec/packet-in.ts';
 import type { Item } from '#hoststate/host-state.ts';
 import { type Copy, FakeSwitch } from './fake-switch.ts';
 
@@ -86,6 +87,15 @@ export class SimulatedAgent {
     return this.#receivers(this.switch.inject('br-int', `in_port=${this.ofport(portId)},${packet}`).outputs);
   }
 
+  /** What of a packet from a port the log flows copy, as the switch hands it over. */
+  copiesOf(portId: string, packet: string): PacketIn[] {
+    return this.#packetsIn(`in_port=${this.ofport(portId)},${packet}`, 'br-int');
+  }
+
+  copiesFromTunnel(type: string, remoteIp: string, id: number, packet: string): PacketIn[] {
+    return this.#packetsIn(`in_port=${this.#tunnels.get(`${type} ${remoteIp}`)},tun_id=${id},${packet}`, 'br-tun');
+  }
+
   sendFromWire(packet: string): string[] {
     return this.#receivers(this.switch.inject('br-phys', `in_port=${WIRE},${packet}`).outputs);
   }
@@ -98,6 +108,13 @@ export class SimulatedAgent {
   flows(bridge: string, ...tables: number[]): string[] {
     const lines = this.switch.bridge(bridge).print().split('\n').map((line) => line.replace(/^cookie=0x5061746368626179,/, ''));
     return lines.filter((line) => tables.length === 0 || tables.includes(Number(/table=(\d+)/.exec(line)?.[1])));
+  }
+
+  #packetsIn(packet: string, bridge: string): PacketIn[] {
+    return this.switch.inject(bridge, packet).copied.map(({ flow, packet: copy }) => ({
+      table: flow.table, cookie: flow.cookie, total_len: 0, data: Buffer.alloc(0),
+      fields: Object.fromEntries(Object.entries(copy).filter(([, value]) => value !== 0n).map(([name, value]) => [name, { value }])),
+    }));
   }
 
   #receivers(copies: readonly Copy[]): string[] {

@@ -223,6 +223,28 @@ test('openstack network rbac create, list, show, set, delete', async () => {
   assert.equal(Array.isArray(quota) ? quota.find((row: any) => row.Resource === 'rbac_policies')?.Limit : quota.rbac_policies, 3);
 });
 
+test('openstack network log create, list, show, set, delete; network loggable resources list', async () => {
+  const { admin } = credentials;
+  const demo = credentials.demo!;
+  assert.deepEqual(await openstack(admin, 'network', 'loggable', 'resources', 'list', ...json), [{ 'Supported types': 'security_group' }]);
+  await openstack(demo, 'network', 'create', 'logged', ...json);
+  const port = await openstack(demo, 'port', 'create', 'logged', '--network', 'logged', ...json);
+  const [group] = port.security_group_ids;
+  const made = await openstack(admin, 'network', 'log', 'create', '--resource-type', 'security_group', '--resource', group, '--target', port.id, '--event', 'DROP', '--description', 'why', 'drops', ...json);
+  assert.deepEqual([made.Name, made.Type, made.Resource, made.Target, made.Event, made.Enabled, made.Description], ['drops', 'security_group', group, port.id, 'DROP', true, 'why']);
+  await openstack(admin, 'network', 'log', 'set', 'drops', '--disable', '--name', 'off');
+  const shown = await openstack(admin, 'network', 'log', 'show', 'off', ...json);
+  assert.deepEqual([shown.ID, shown.Enabled, shown.Event], [made.ID, false, 'DROP']);
+  assert.deepEqual((await openstack(admin, 'network', 'log', 'list', ...json)).map((each: any) => [each.ID, each.Name, each.Enabled]), [[made.ID, 'off', false]]);
+  assert.deepEqual(await openstack(demo, 'network', 'log', 'list', ...json), []);
+  assert.match(await refused(demo, 'network', 'log', 'create', '--resource-type', 'security_group', 'mine'), /create_log is disallowed by policy/);
+  assert.match(await refused(admin, 'network', 'log', 'create', '--resource-type', 'router', 'wrong'), /Invalid log resource_type: router/);
+  await openstack(admin, 'network', 'log', 'delete', 'off');
+  assert.deepEqual(await openstack(admin, 'network', 'log', 'list', ...json), []);
+  await openstack(demo, 'port', 'delete', 'logged');
+  await openstack(demo, 'network', 'delete', 'logged');
+});
+
 test('G1 B1 openstack extension list, network agent list, availability zone list, quota show and set', async () => {
   const { admin } = credentials;
   const aliases = (await openstack(admin, 'extension', 'list', '--network', ...json)).map((each: any) => each.Alias);

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { after, before, beforeEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { formatActions } from '#openflow/action-format.ts';
 import type { FlowMod } from '#openflow/codec/flow-codec.ts';
+import type { PacketIn } from '#openflow/codec/packet-in.ts';
 import { type Flow, flowKey, formatFlow, parseFlow } from '#openflow/flow.ts';
 import { OpenFlowClient, OpenFlowError } from '#openflow/openflow-client.ts';
 import { PORT } from '#openflow/port-number.ts';
+import { udp } from '#testkit/frames.ts';
 import { FLOW_SAMPLES } from '#testkit/flow-samples.ts';
 import { type PrivateOvs, startPrivateOvs } from '#testkit/private-ovs.ts';
 
@@ -180,6 +183,40 @@ test('close ends the calls under way', async () => {
   await assert.rejects(dump, /the client was closed/);
   assert.equal(await other.closed, undefined);
   await assert.rejects(other.bundle(adds('actions=drop')), /the client was closed/);
+});
+
+test('packets that a flow sends to the controller are heard, and a meter holds a flood of them back', async () => {
+  const meter = { id: 9, rate: 100, burst: 25 };
+  await client.addMeter(meter);
+  await assert.rejects(client.addMeter(meter), /METER_EXISTS/);
+  await client.modifyMeter({ ...meter, rate: 50 });
+  await client.modifyMeter(meter);
+  assert.deepEqual(await client.meters(), [meter]);
+  await ovs.tool('ovs-vsctl', 'add-port', 'br-int', 'guest', '--', 'set', 'Interface', 'guest', 'type=internal', 'ofport_request=4');
+  await ovs.inNamespace('ip', 'link', 'set', 'guest', 'up');
+  await client.bundle(adds(
+    'cookie=0x1,table=0,priority=1,ip,in_port=4,actions=load:0x5->NXM_NX_REG5[],load:0x7->NXM_NX_REG9[],ct(table=7,zone=3)',
+    'cookie=0x2,table=7,priority=1,actions=controller(meter_id=9),load:0->NXM_NX_REG9[],resubmit(,8)',
+    'cookie=0x3,table=8,actions=drop',
+  ));
+  assert.match(await ovs.tool('ovs-ofctl', '-O', 'OpenFlow14', 'dump-flows', 'br-int', 'table=7'), /actions=controller\(meter_id=9\),load:0->NXM_NX_REG9\[\],resubmit\(,8\)/);
+  const heard: PacketIn[] = [];
+  await client.hearPackets((packet) => heard.push(packet));
+  const frame = udp('fa:16:3e:00:00:02', 'fa:16:3e:00:00:01', { from: '10.0.0.1', to: '10.0.0.2', sport: 1000, dport: 53, data: 'hello' });
+  const flood = async (count: number): Promise<void> => {
+    await ovs.inNamespace('python3', '-c', 'import socket,sys\ns=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\ns.bind(("guest",0))\nfor i in range(int(sys.argv[2])): s.send(bytes.fromhex(sys.argv[1]))', frame.toString('hex'), String(count));
+    await delay(300);
+  };
+  await flood(1);
+  const [first] = heard;
+  assert.deepEqual([heard.length, first?.table, first?.cookie, first?.total_len, first?.data.toString('hex')], [1, 7, 2n, frame.length, frame.toString('hex')]);
+  const { in_port, reg5, reg9, ct_state } = first!.fields;
+  assert.deepEqual([in_port?.value, reg5?.value, reg9?.value, ct_state!.value & 0x3fn], [4n, 5n, 7n, 0x21n], 'registers as they were then, and what conntrack said: new, tracked');
+  assert.equal(await client.meterDrops(9), 0n);
+  await flood(5_000);
+  // What the datapath itself had no time for is in neither.
+  assert.ok(heard.length > 20 && heard.length < 400, `${heard.length} of 5001 came`);
+  assert.ok((await client.meterDrops(9)) > 1_000n, `${await client.meterDrops(9)} were held back`);
 });
 
 test('N-OVS-14: a crash of the switch is told, and a new client finds the bridge empty', async () => {

@@ -1,5 +1,6 @@
 /** HostState as the pipeline reads it: items with the indexes that tell what else a change concerns. */
 import { type Item, type ItemOf, type ItemType, keyOf } from '#hoststate/host-state.ts';
+import type { LogItem } from '#hoststate/log.ts';
 import { type PortItem, remoteSet, type RuleItem } from '#hoststate/port.ts';
 import type { FloodItem, ForwardItem } from '#hoststate/switching.ts';
 
@@ -21,6 +22,7 @@ export class HostView {
   readonly #rulesOfSet = new Map<string, Map<string, RuleItem>>();
   readonly #setsOfAddress = new Map<string, Set<string>>();
   readonly #addressesOfSet = new Map<string, Set<string>>();
+  readonly #logsOfPort = new Map<string, Map<string, LogItem>>();
   readonly #floodsOfNetwork = new Map<string, Map<string, FloodItem>>();
   readonly #forwardsOfNetwork = new Map<string, Map<string, ForwardItem>>();
 
@@ -53,6 +55,9 @@ export class HostView {
   }
   addressesOfSet(id: string): Iterable<string> {
     return this.#addressesOfSet.get(id) ?? [];
+  }
+  logsOfPort(id: string): LogItem[] {
+    return sorted(this.#logsOfPort.get(id));
   }
   floodsOfNetwork(id: string): FloodItem[] {
     return sorted(this.#floodsOfNetwork.get(id));
@@ -93,6 +98,7 @@ export class HostView {
         include(this.#setsOfAddress, item.address, item.set_id, add);
         include(this.#addressesOfSet, item.set_id, item.address, add);
         return;
+      case 'log': return enter(this.#logsOfPort, item.port_id, key, item, add);
       case 'flood': return enter(this.#floodsOfNetwork, item.network_id, key, item, add);
       case 'forward': return enter(this.#forwardsOfNetwork, item.network_id, key, item, add);
       default:

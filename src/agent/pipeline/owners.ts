@@ -3,10 +3,11 @@
  * lines an owner wants on each bridge. Both are functions of the view, so an agent without memory wants the same.
  */
 import type { Item } from '#hoststate/host-state.ts';
-import { remoteSet } from '#hoststate/port.ts';
+import { type PortItem, remoteSet } from '#hoststate/port.ts';
 import { intBridgeBase, physBridgeBase, physPatchFlows, tunBridgeBase, tunnelFlows } from './base-flows.ts';
 import { forwardFlows, networkFloodFlows } from './forward-flows.ts';
 import type { HostView, OfPorts } from './host-view.ts';
+import { logFlows } from './log-flows.ts';
 import { portFlows } from './port-flows.ts';
 import { conjunctionFlows, memberFlows } from './rule-flows.ts';
 import { type BridgeLines, segmentFlows } from './segment-flows.ts';
@@ -21,7 +22,7 @@ export function* ownersOf(view: HostView, item: Item): Iterable<string> {
     case 'segment':
       yield `segment/${item.network_id}`;
       yield `flood/${item.network_id}`;
-      for (const port of view.portsOfNetwork(item.network_id)) yield `port/${port.port_id}`;
+      for (const port of view.portsOfNetwork(item.network_id)) yield* portOwners(port.port_id);
       for (const forward of view.forwardsOfNetwork(item.network_id)) yield `forward/${item.network_id}/${forward.port_id}`;
       return;
     case 'tunnel':
@@ -30,8 +31,9 @@ export function* ownersOf(view: HostView, item: Item): Iterable<string> {
     case 'flood': return yield `flood/${item.network_id}`;
     case 'forward': return yield `forward/${item.network_id}/${item.port_id}`;
     case 'port':
-      yield `port/${item.port_id}`;
+      yield* portOwners(item.port_id);
       yield `segment/${item.network_id}`;
+      if (view.logsOfPort(item.port_id).length > 0) yield* remoteRules(view, item);
       return;
     case 'rule': {
       yield `rule/${item.security_group_id}/${item.rule_id}`;
@@ -40,9 +42,26 @@ export function* ownersOf(view: HostView, item: Item): Iterable<string> {
       if (set !== null) for (const address of view.addressesOfSet(set)) yield `member/${address}`;
       return;
     }
+    case 'log': {
+      yield* portOwners(item.port_id);
+      const port = view.get('port', item.port_id);
+      if (port) yield* remoteRules(view, port);
+      return;
+    }
     case 'member': return yield `member/${item.address}`;
     default:
   }
+}
+
+/** A port itself. */
+export function* portOwners(portId: string): Iterable<string> {
+  yield `port/${portId}`;
+  yield `log/${portId}`;
+}
+
+/** The rules whose own flow says which of them admits, where a port that has their group is logged. */
+function* remoteRules(view: HostView, port: PortItem): Iterable<string> {
+  for (const group of port.security_groups) for (const rule of view.rulesOfGroup(group)) if (remoteSet(rule) !== null) yield `rule/${group}/${rule.rule_id}`;
 }
 
 /** What depends on the tunnel port of a peer. */
@@ -74,6 +93,7 @@ export function linesOf(view: HostView, ofports: OfPorts, owner: string): Bridge
     case 'flood': return on('br-tun', networkFloodFlows(view, ofports, a));
     case 'forward': return on('br-tun', forwardFlows(view, ofports, a, b));
     case 'port': return on('br-int', portFlows(view, ofports, a));
+    case 'log': return on('br-int', logFlows(view, ofports, a));
     case 'rule': return on('br-int', conjunctionFlows(view, a, b));
     case 'member': return on('br-int', memberFlows(view, parts.join('/')));
     default: return [];

@@ -4,6 +4,7 @@ import type { PortItem } from '#hoststate/port.ts';
 import type { SegmentItem } from '#hoststate/switching.ts';
 import { hex, loadNet } from './base-flows.ts';
 import type { HostView, OfPorts } from './host-view.ts';
+import { logsAccepted } from './log-flows.ts';
 import { ruleFlows } from './rule-flows.ts';
 import { INT, REG_PORT, ZONE } from './tables.ts';
 
@@ -32,7 +33,7 @@ export function portFlows(view: HostView, ofports: OfPorts, portId: string): str
     ...identityFlows(port, ofport, vlan),
     ...neverFlows(ofport),
     ...(port.stateful ? stateFlows(segment, ofport) : statelessFlows(ofport)),
-    ...ruleFlows(port.security_groups.flatMap((group) => [...view.rulesOfGroup(group)]), ofport, port.stateful),
+    ...ruleFlows(port.security_groups.flatMap((group) => [...view.rulesOfGroup(group)]), ofport, port.stateful, view.logsOfPort(portId).some(logsAccepted)),
   ];
 }
 

@@ -7,6 +7,7 @@ import { maskedPorts } from '#net/port-range.ts';
 import { remoteSet, type RuleItem } from '#hoststate/port.ts';
 import { hex } from './base-flows.ts';
 import type { HostView } from './host-view.ts';
+import { logsAccepted, noteRule } from './log-flows.ts';
 import { INT } from './tables.ts';
 
 /** New connections, and packets in the direction in which the connection was opened. */
@@ -30,8 +31,8 @@ interface Way {
   readonly answer: boolean;
 }
 
-/** The flows of `rules`, those of all groups of a port, for that port. A stateless port's packets are judged one by one, answers too. */
-export function ruleFlows(rules: Iterable<RuleItem>, ofport: number, stateful: boolean): string[] {
+/** The flows of `rules`, those of all groups of a port, for that port. A stateless port's packets are judged one by one, answers too. `logged`: somebody asks which rule admits. */
+export function ruleFlows(rules: Iterable<RuleItem>, ofport: number, stateful: boolean, logged: boolean): string[] {
   const lines: string[] = [];
   /** Match → conjunctions. Two groups may admit one service from different members: that is one flow, or the last would win. */
   const conjunctions = new Map<string, number[]>();
@@ -45,7 +46,7 @@ export function ruleFlows(rules: Iterable<RuleItem>, ofport: number, stateful: b
           continue;
         }
         const remote = rule.remote_ip_prefix ? `,${remoteField(rule.ethertype, way.table)}=${rule.remote_ip_prefix}` : '';
-        lines.push(`${match(PRIORITY.plain)}${remote} actions=resubmit(,${ACCEPTED[way.table]})`);
+        lines.push(`${match(PRIORITY.plain)}${remote} actions=${noteRule(rule, logged && !way.answer)}resubmit(,${ACCEPTED[way.table]})`);
       }
     }
   }
@@ -62,7 +63,8 @@ export function conjunctionFlows(view: HostView, groupId: string, ruleId: string
   if (!rule) return [];
   requireMatchable(rule);
   if (remoteSet(rule) === null) return [];
-  return TABLES.map((table) => `table=${table},priority=${PRIORITY.conjunction},conj_id=${rule.conj_id},${FAMILY[rule.ethertype]} actions=resubmit(,${ACCEPTED[table]})`);
+  const noted = groupIsLogged(view, groupId) ? wayThere(rule) : undefined;
+  return TABLES.map((table) => `table=${table},priority=${PRIORITY.conjunction},conj_id=${rule.conj_id},${FAMILY[rule.ethertype]} actions=${noteRule(rule, table === noted)}resubmit(,${ACCEPTED[table]})`);
 }
 
 /** An element of remote sets: one flow per table, naming the conjunctions of all rules that refer to its sets. */
@@ -72,6 +74,15 @@ export function memberFlows(view: HostView, address: string): string[] {
   if (rules.length === 0) return [];
   const clauses = rules.map((rule) => rule.conj_id).sort((a, b) => a - b).map((id) => `conjunction(${id},1/2)`).join(',');
   return TABLES.map((table) => `table=${table},priority=${PRIORITY.conjunction},${FAMILY[ethertype]},${remoteField(ethertype, table)}=${address} actions=${clauses}`);
+}
+
+/** The table in which the rule admits; answers come back through the other. */
+const wayThere = (rule: RuleItem): number => (rule.direction === 'ingress' ? INT.RULES_INGRESS : INT.RULES_EGRESS);
+
+/** Whether accepted packets of a port here that has the group are logged: the flow is all its ports'. */
+function groupIsLogged(view: HostView, groupId: string): boolean {
+  for (const port of view.portsOfGroup(groupId)) if (view.logsOfPort(port.port_id).some(logsAccepted)) return true;
+  return false;
 }
 
 const TABLES = [INT.RULES_EGRESS, INT.RULES_INGRESS];

@@ -49,11 +49,18 @@ export const REG_PORT = 'NXM_NX_REG5[]';
 export const REG_NET = 'NXM_NX_REG6[]';
 /** 1 when the frame came from the uplink: it must not go back there. */
 export const REG_UPLINK = 'NXM_NX_REG7[]';
+/** The number (`conj_id`) of the rule that admitted the packet: only on its way out of or into a port whose accepted packets are logged. */
+export const REG_RULE = 'NXM_NX_REG8[]';
+/** What the flow log knows of the packet so far: the bits of `LOG_BIT` in log-flows.ts. Zero on the ways of ports that are not logged. */
+export const REG_LOG = 'NXM_NX_REG9[]';
 export const ZONE = 'zone=NXM_NX_REG6[0..15]';
 
 /** The birth mark of our flows: "Patchbay" in ASCII. What a learn action adds carries the other one, and is left alone. */
 export const COOKIE = 0x5061746368626179n;
 export const LEARNED_COOKIE = 0x506174636862614cn;
+
+/** The meter of br-int that copies for the flow log pass. */
+export const LOG_METER = 1;
 
 /** The tag of a port that is plugged and not yet wired: OVS delivers nothing to it and takes nothing from it. */
 export const DEAD_VLAN = 4095;

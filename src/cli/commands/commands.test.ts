@@ -20,7 +20,7 @@ export OS_INTERFACE='public'`);
 test('log lines of several files are sorted by time; a crash stays behind the line before it', () => {
   const controller = ['{"time":"2026-11-23T10:00:00.000Z","msg":"a"}', 'TypeError: boom', '{"time":"2026-11-23T10:00:02.000Z","msg":"c"}'];
   const host = [`{"time":${Date.parse('2026-11-23T10:00:01.000Z')},"msg":"b"}`];
-  const lines = [...controller.map((line) => withSource(line, '/s/log/controller.jsonl')), ...host.map((line) => withSource(line, '/s/log/compute1.jsonl'))];
+  const lines = [...controller.map((line) => withSource(line, 'controller')), ...host.map((line) => withSource(line, 'compute1'))];
   assert.deepEqual(sortByTime(lines).map((line) => JSON.parse(line)).map(({ source, msg }) => `${source} ${msg}`), [
     'controller a', 'controller TypeError: boom', 'compute1 b', 'controller c',
   ]);

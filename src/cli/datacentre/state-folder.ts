@@ -26,6 +26,8 @@ export const statePath = {
   /** Where a host's agent keeps its instances (`stateDir` of the instance driver). */
   instances: (state: string, host: string) => join(state, 'hosts', host, 'instances'),
   log: (state: string, source: string) => join(state, 'log', `${source}.jsonl`),
+  /** What its agent writes of packets, unless the settings name another file. */
+  flowLog: (state: string, host: string) => join(state, 'hosts', host, 'flow.log'),
   run: (state: string) => join(state, 'run'),
 };
 

@@ -5,6 +5,7 @@ import { heldAddresses } from '../network/address-groups.ts';
 import { type Agent, agent } from '#model/agents.ts';
 import { server } from '#model/compute.ts';
 import { subnetPool } from '#model/address-scopes.ts';
+import { log } from '#model/logs.ts';
 import { network, port, subnet } from '#model/networks.ts';
 import type { Resource } from '#model/resource.ts';
 import { floatingIp, portForwarding, router } from '#model/routers.ts';
@@ -15,7 +16,7 @@ import { Table } from '#store/table.ts';
 
 /** Kinds of the change log that are tables of the world as they are. */
 const TABLES: ReadonlyMap<string, Table<Resource>> = new Map(
-  [network, subnetPool, subnet, port, securityGroup, securityGroupRule, router, floatingIp, portForwarding, server].map((resource) => [resource.collection, new Table(resource as Resource)]),
+  [network, subnetPool, subnet, port, securityGroup, securityGroupRule, router, floatingIp, portForwarding, server, log].map((resource) => [resource.collection, new Table(resource as Resource)]),
 );
 const agents = new Table(agent);
 

@@ -42,7 +42,7 @@ export class Collection {
     this.rule = rule;
     this.resource = rule.resource;
     this.parent = parent;
-    this.path = parent ? `${parent.path}/:parent/${this.resource.collection}` : `/v2.0/${this.resource.collection.replaceAll('_', '-')}`;
+    this.path = parent ? `${parent.path}/:parent/${this.resource.collection}` : `/v2.0${rule.prefix ?? ''}/${this.resource.collection.replaceAll('_', '-')}`;
     this.#options = options;
     this.#table = new Table(this.resource);
     this.#query = new ListQueryParser(rule, options.config);

@@ -41,6 +41,7 @@ const ROWS: readonly Row[] = [
   ['ip-substring-filtering', 'IP address substring filtering', 'Finds ports by a part of their address.', '2017-11-28T09:00:00-00:00'],
   ['l3-port-ip-change-not-allowed', 'Prevent L3 router ports IP address change extension', 'The IPv4 addresses of a router\'s interface stay.', '2018-10-09T10:00:00-00:00'],
   ['l3_agent_scheduler', 'L3 Agent Scheduler', 'Shows and sets which L3 agent carries a router.', '2013-02-07T10:00:00-00:00'],
+  ['logging', 'Logging API Extension', 'Says whose packets, accepted or dropped by security groups, the hosts write down.', '2017-01-01T10:00:00-00:00'],
   ['net-mtu', 'Network MTU', 'Shows the MTU of a network.', '2015-03-25T10:00:00-00:00'],
   ['net-mtu-writable', 'Network MTU (writable)', 'Sets the MTU of a network up to what its type carries.', '2017-07-12T00:00:00-00:00'],
   ['network', 'Neutron L2 Network', 'Layer 2 networks.', '2012-01-01T10:00:00-00:00'],
@@ -88,6 +89,7 @@ const OF_PLUGIN = {
   router: [
     'router', 'ext-gw-mode', 'extraroute', 'extraroute-atomic', 'fip-port-details', 'floatingip-pools', 'l3-port-ip-change-not-allowed', 'l3_agent_scheduler', 'router_availability_zone',
   ],
+  log: ['logging'],
   port_forwarding: [
     'expose-port-forwarding-in-fip', 'floating-ip-port-forwarding', 'floating-ip-port-forwarding-description', 'floating-ip-port-forwarding-detail',
     'floating-ip-port-forwarding-port-ranges',
@@ -100,6 +102,6 @@ export function extensions(config: Config): Extension[] {
   const off = new Set<string>([
     ...(drivers.has('port_security') ? [] : ['port-security']), ...(drivers.has('dns_domain_ports') ? [] : ['dns-domain-ports']), ...(hasDnsIntegration(config) ? [] : ['dns-integration']),
   ]);
-  for (const plugin of ['router', 'port_forwarding'] as const) if (!config.service_plugins.includes(plugin)) for (const alias of OF_PLUGIN[plugin]) off.add(alias);
+  for (const plugin of ['router', 'port_forwarding', 'log'] as const) if (!config.service_plugins.includes(plugin)) for (const alias of OF_PLUGIN[plugin]) off.add(alias);
   return ROWS.filter(([alias]) => !off.has(alias)).map(([alias, name, description, updated]) => ({ alias, name, description, updated, links: [] }));
 }

@@ -9,7 +9,7 @@ export function hostAgents(config: Config, { configurations, resources }: Hello,
   if (!rolesOf(configurations).includes('network')) return reports;
   reports.push({ agent_type: 'DHCP agent', configurations: { dhcp_driver: 'dnsmasq', dhcp_lease_duration: config.dhcp_lease_duration }, started });
   if (config.service_plugins.includes('router')) {
-    reports.push({ agent_type: 'L3 agent', configurations: { agent_mode: 'legacy', handle_internal_only_routers: true, interface_driver: 'openvswitch', extensions: config.service_plugins.filter((plugin) => plugin !== 'router') }, started });
+    reports.push({ agent_type: 'L3 agent', configurations: { agent_mode: 'legacy', handle_internal_only_routers: true, interface_driver: 'openvswitch', extensions: config.service_plugins.filter((plugin) => plugin === 'port_forwarding') }, started });
   }
   reports.push({ agent_type: 'Metadata agent', configurations: { nova_metadata_host: config.nova_metadata_host, nova_metadata_port: config.nova_metadata_port }, started });
   return reports;

@@ -9,6 +9,7 @@ import { bindingFor } from './binding.ts';
 import { dnsDomain, dnsName } from './dns-names.ts';
 import { releaseLostAddresses, releasePorts } from './floating-ip-release.ts';
 import { changeAddresses, lockNetwork, releaseAddresses } from './ipam.ts';
+import { releaseLogs } from './log-release.ts';
 import { macsInUse } from './mac-addresses.ts';
 import { addressPairs, checkFixedIps, checkMac, dhcpOptions } from './port-attributes.ts';
 import { insertMemberships } from './port-create.ts';
@@ -61,6 +62,7 @@ export async function deletePorts(tx: Tx, gone: readonly Pick<Port, 'id' | 'netw
       await tx.db.deleteFrom('port_security_groups').where('port_id', '=', id).execute();
       const served = await tx.db.deleteFrom('network_dhcp_bindings').where('port_id', '=', id).returning('host').execute();
       for (const { host } of served) tx.record('network_dhcp_bindings', `${networkId}/${host}`, 'delete');
+      await releaseLogs(tx, 'target_id', id);
       await ports.delete(tx, id);
     }
   }

@@ -12,6 +12,8 @@ export type Given<R extends Resource> = Partial<Held<R>>;
 
 export interface Rule<R extends Resource = any> {
   readonly resource: R;
+  /** Stands before the collection in its path: `/log`. */
+  readonly prefix?: string;
   /** The collection below whose members these stand (`floatingips`); commands are given the member, locked. */
   readonly parent?: string;
   /** Creates many in one transaction (one in most calls); the order of answers is that of `given`. */

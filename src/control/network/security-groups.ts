@@ -9,6 +9,7 @@ import { Table } from '#store/table.ts';
 import type { Context } from '../http/context.ts';
 import { rulesFromTemplates, templateCount } from './default-security-group-rules.ts';
 import { defaultStateful } from './default-statefulness.ts';
+import { releaseLogs } from './log-release.ts';
 import { newObject } from './new-object.ts';
 import { dropPolicies } from './object-policies.ts';
 import { checkQuota } from './quotas.ts';
@@ -130,6 +131,7 @@ async function deleteGroup(tx: Tx, context: Context, current: SecurityGroup): Pr
   const gone = await tx.db.deleteFrom('security_group_rules').where((e) => e.or([e('security_group_id', '=', current.id), e('remote_group_id', '=', current.id)])).returning('id').execute();
   for (const row of gone) tx.record(rules.name, row['id'], 'delete');
   await dropPolicies(tx, current);
+  await releaseLogs(tx, 'resource_id', current.id);
   await groups.delete(tx, current.id);
 }
 

@@ -9,6 +9,7 @@ import { agentRoutes } from './agent-routes.ts';
 import { Collection } from './collection.ts';
 import { floatingIpPoolRoutes } from './floatingip-pools.ts';
 import { quotaRoutes } from './quota-routes.ts';
+import { loggableResourceRoutes } from './logs.ts';
 import type { Rule } from './rule.ts';
 import { subnetPoolRoutes } from './subnet-pool-routes.ts';
 import { type CompiledCloud, traceRoutes } from '../trace/trace-routes.ts';
@@ -52,6 +53,7 @@ export function networkService({ store, config, authenticator, publicEndpoint, r
         quotaRoutes(scope, store, config);
         if (cloud) traceRoutes(scope, store.reader, cloud);
         if (config.service_plugins.includes('router')) floatingIpPoolRoutes(scope, store);
+        if (config.service_plugins.includes('log')) loggableResourceRoutes(scope);
       });
     },
   };

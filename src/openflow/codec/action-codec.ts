@@ -12,9 +12,11 @@ const OFPIT = { GOTO_TABLE: 1, APPLY_ACTIONS: 4, METER: 6 } as const;
 const NICIRA = 0x2320;
 /** Subtypes of Nicira's actions. */
 export const NXAST = {
-  RESUBMIT: 1, REG_MOVE: 6, REG_LOAD: 7, RESUBMIT_TABLE: 14, OUTPUT_REG: 15, LEARN: 16, CONJUNCTION: 34, CT: 35, NAT: 36, CT_CLEAR: 43,
+  RESUBMIT: 1, REG_MOVE: 6, REG_LOAD: 7, RESUBMIT_TABLE: 14, OUTPUT_REG: 15, LEARN: 16, CONJUNCTION: 34, CT: 35, NAT: 36, CONTROLLER2: 37, CT_CLEAR: 43,
 } as const;
 const ALL_TABLES = 0xff;
+/** The one property of NXAST_CONTROLLER2 that we use. */
+const NXAC2PT_METER_ID = 5;
 
 const encoded = new WeakMap<readonly Action[], Buffer>();
 
@@ -82,6 +84,9 @@ export function writeAction(out: ByteWriter, action: Action): void {
       return;
     case 'output_reg':
       nicira(out, NXAST.OUTPUT_REG, () => out.u16(bitRange(action.src)).u32(action.src.field.subfieldHeader).u16(0xffff).zeros(6));
+      return;
+    case 'controller':
+      nicira(out, NXAST.CONTROLLER2, () => out.zeros(6).u16(NXAC2PT_METER_ID).u16(8).u32(action.meter_id));
       return;
     case 'load':
       nicira(out, NXAST.REG_LOAD, () => out.u16(bitRange(action.dst)).u32(action.dst.field.subfieldHeader).u64(action.value));
@@ -224,6 +229,8 @@ function readNicira(bytes: Buffer): Action | undefined {
     }
     case NXAST.CONJUNCTION:
       return { type: 'conjunction', clause: bytes[10]! + 1, clauses: bytes[11]!, id: bytes.readUInt32BE(12) };
+    case NXAST.CONTROLLER2:
+      return readController(bytes);
     case NXAST.CT:
       return readCt(bytes);
     case NXAST.CT_CLEAR:
@@ -233,6 +240,10 @@ function readNicira(bytes: Buffer): Action | undefined {
     default:
       return undefined;
   }
+}
+
+function readController(bytes: Buffer): Action | undefined {
+  return bytes.length === 24 && bytes.readUInt16BE(16) === NXAC2PT_METER_ID ? { type: 'controller', meter_id: bytes.readUInt32BE(20) } : undefined;
 }
 
 function resubmit(inPort: number, table: number): Action {
