@@ -13,7 +13,8 @@ import { askInstance } from '#cli/control-socket.ts';
 import { downDataCentre } from '#cli/datacentre/datacentre.ts';
 import { onHost } from '#cli/datacentre/host.ts';
 import type { DataCentrePlan } from '#cli/datacentre/plan.ts';
-import { statePath } from '#cli/datacentre/state-folder.ts';
+import { runningProcess, statePath } from '#cli/datacentre/state-folder.ts';
+import { agentName } from '#cli/services.ts';
 import { readSettings } from '#cli/settings.ts';
 import { up } from '#cli/up.ts';
 import { Api } from './api.ts';
@@ -36,11 +37,13 @@ export interface CloudOptions {
   readonly hosts?: number;
   /** YAML on top of the defaults; `bootstrap: none` unless it says otherwise. */
   readonly config?: string;
+  /** Milliseconds that the scenario may take; 300,000 without it. */
+  readonly timeout?: number;
 }
 
 /** Declares a scenario: a test with a cloud of its own, the oracles at its end, and nothing left afterwards. */
 export function scenario(title: string, options: CloudOptions, run: (cloud: Cloud, t: TestContext) => Promise<void>): void {
-  test(title, { timeout: 300_000 }, async (t) => {
+  test(title, { timeout: options.timeout ?? 300_000 }, async (t) => {
     const cloud = await Cloud.up(options);
     try {
       await run(cloud, t);
@@ -213,6 +216,11 @@ export class Cloud {
   log(source: string): Record<string, unknown>[] {
     const file = statePath.log(this.state, source);
     return (existsSync(file) ? readFileSync(file, 'utf8') : '').split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  /** Tells the agent of a host to compare everything it has written with what it shall hold; it logs `checked` at the end. */
+  check(host: string): void {
+    process.kill(runningProcess(this.state, agentName(host))!.pid, 'SIGUSR1');
   }
 
   /** Tells what a failed scenario's controller and agents said last. */

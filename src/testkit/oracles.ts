@@ -59,7 +59,7 @@ async function sameFromScratch(cloud: Cloud): Promise<void> {
 async function nothingToMend(cloud: Cloud): Promise<void> {
   for (const host of cloud.hosts) {
     const before = cloud.log(host).length;
-    process.kill(runningProcess(cloud.state, agentName(host))!.pid, 'SIGUSR1');
+    cloud.check(host);
     await until(20, `${host} has checked itself`, () => cloud.log(host).slice(before).some(({ msg }) => msg === 'checked'));
     assert.deepEqual(plans(cloud, host, before), [], `plans of ${host}`);
   }

@@ -121,6 +121,13 @@ test('N-L3-17: a floating IP both ways; its guest’s group decides', () => {
   assert.deepEqual(admitted.reply?.deliveries.map(({ to, packet }) => [to, packet.source_ip]), [['outside', '172.16.0.9']]);
 });
 
+test('an answer from another address than the one that was asked is no answer: a neighbour by its floating IP, without source NAT', () => {
+  // b asks a's floating IP, and a answers its neighbour directly, past the router that would have to translate back.
+  const found = trace(routed(floating, b, { ...router, enable_snat: false }, rule('g', 4, { protocol: 6, range: [22, 22] })), tcp('b', '172.16.0.9', 22));
+  assert.deepEqual(found.deliveries.map(({ port_id, packet }) => [port_id, packet.source_ip]), [['a', '10.0.0.4']]);
+  assert.deepEqual(found.reply?.drops.map(({ host, reason }) => [host, reason]), [['h1', 'security-group']]);
+});
+
 test('N-L3-6: nothing new comes in behind source NAT, and no route is no way', () => {
   const by = (destination_ip: string) => trace(routed(), { from: outside, destination_ip, protocol: 6, destination_port: 22 }).drops.map(({ reason }) => reason);
   assert.deepEqual(by('10.0.0.3'), ['no-neighbour']);

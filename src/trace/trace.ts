@@ -86,10 +86,14 @@ function answer(before: Walk, arrived: DeliverStep, way: readonly Step[]): Path 
 }
 
 function connectionOf(way: readonly Step[]): Connection {
-  return {
-    ports: new Set(way.flatMap((step) => (step.type === 'filter' && step.remembered ? [step.port_id] : []))),
-    routers: new Map(way.filter((step): step is RouteStep => step.type === 'route').map((step) => [step.router_id, step])),
-  };
+  const ports = new Map<string, Packet[]>();
+  let packet: Packet | undefined;
+  for (const step of way) {
+    if (step.type === 'port') packet = step.packet;
+    else if (step.type === 'route') packet = step.after;
+    else if (step.type === 'filter' && step.remembered && packet) ports.set(step.port_id, [...(ports.get(step.port_id) ?? []), packet]);
+  }
+  return { ports, routers: new Map(way.filter((step): step is RouteStep => step.type === 'route').map((step) => [step.router_id, step])) };
 }
 
 function packetOf(probe: Probe, source_mac: string, source_ip: string): Packet {

@@ -6,8 +6,8 @@ import type { Topology } from './topology.ts';
 
 /** What the way there has left behind on the hosts. */
 export interface Connection {
-  /** Filtered, stateful ports that it passed. */
-  readonly ports: ReadonlySet<string>;
+  /** Filtered, stateful ports that it passed, and how it looked there: each time, where it passed one twice. */
+  readonly ports: ReadonlyMap<string, readonly Packet[]>;
   /** By router: how it went in and came out. */
   readonly routers: ReadonlyMap<string, RouteStep>;
 }

@@ -1,0 +1,87 @@
+/**
+ * Frames that port security and the base tables judge before any rule is asked: neighbour discovery, listener reports, router
+ * advertisements, DHCP, ARP, tags and foreign ethertypes, each from the sender's own addresses and from others. All carry a token.
+ */
+import { eui64, formatIp, ipBytes, parseIp } from '#net/ip.ts';
+import { arp, BROADCAST, ethernet, icmpv6, tagged, udp } from './frames.ts';
+import type { BuiltEndpoint } from './topology-build.ts';
+
+export interface LinkFrame {
+  readonly title: string;
+  frame(token: Buffer): Buffer;
+}
+
+const ALL_NODES = { mac: '33:33:00:00:00:01', ip: 'ff02::1' };
+const FOREIGN_MAC = '02:50:42:66:66:66';
+/** Listener query, report and done, router and neighbour messages, listener report of version 2, and one that nobody may send unasked. */
+const TYPES = [130, 131, 132, 133, 134, 135, 136, 143, 1];
+const DHCP_PORTS = { 4: [[68, 67], [67, 68], [68, 53], [67, 53], [5000, 67], [5000, 68], [68, 66], [67, 69]], 6: [[546, 547], [547, 546], [546, 53], [547, 53], [5000, 547], [5000, 546], [546, 546], [547, 547]] } as const;
+
+/** What `endpoint` sends to everybody on its network, and to each of `neighbours`. */
+export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: readonly BuiltEndpoint[]): LinkFrame[] {
+  const own4 = addresses.find((address) => !address.includes(':'))!;
+  const own6 = addresses.find((address) => address.includes(':'));
+  const frames: LinkFrame[] = [];
+  const add = (title: string, frame: (token: Buffer) => Buffer): void => void frames.push({ title, frame });
+
+  const arpFrom = (op: 'request' | 'reply', source: string, sha: string, spa: string): void => add(`arp ${op} of ${source}: ${spa} is at ${sha}`, (token) => withTail(arp(BROADCAST, source, { op, sha, spa, tpa: '169.254.255.254' }), 42, token));
+  for (const op of ['request', 'reply'] as const) {
+    for (const spa of [own4, neighbouring(own4), '0.0.0.0', ...(pair ? [pair.ip, neighbouring(pair.ip)] : [])]) arpFrom(op, mac, mac, spa);
+    arpFrom(op, FOREIGN_MAC, mac, own4);
+    arpFrom(op, mac, FOREIGN_MAC, own4);
+    arpFrom(op, mac, FOREIGN_MAC, '0.0.0.0');
+    arpFrom(op, FOREIGN_MAC, mac, '0.0.0.0');
+    if (pair && pair.mac !== mac) for (const spa of [own4, pair.ip, '0.0.0.0']) arpFrom(op, pair.mac, pair.mac, spa);
+  }
+
+  const macs = [mac, FOREIGN_MAC, ...(pair && pair.mac !== mac ? [pair.mac] : [])];
+  for (const source of macs) {
+    const sources = [linkLocal(mac), neighbouring(linkLocal(mac)), '::', '::1', ...(own6 ? [own6, neighbouring(own6)] : []), ...(source === pair?.mac ? [linkLocal(source), neighbouring(linkLocal(source))] : [])];
+    for (const from of new Set(sources)) {
+      for (const type of TYPES) {
+        const targets = type === 136 && from !== '::' && from !== '::1' ? [from, neighbouring(from)] : [from === '::' ? linkLocal(mac) : from];
+        for (const target of targets) add(`icmpv6 ${type} of ${source} from ${from}${type === 136 ? ` for ${target}` : ''}`, (token) => icmpv6(ALL_NODES.mac, source, from, ALL_NODES.ip, type, Buffer.concat([Buffer.alloc(4), addressBytes(target), token])));
+      }
+    }
+  }
+  for (const source of macs) {
+    for (const [sport, dport] of DHCP_PORTS[4]) add(`udp ${sport} > ${dport} of ${source} to all`, (data) => udp(BROADCAST, source, { from: sport === 68 ? '0.0.0.0' : own4, to: '255.255.255.255', sport, dport, data }));
+    for (const [sport, dport] of DHCP_PORTS[6]) add(`udp6 ${sport} > ${dport} of ${source} to all`, (data) => udp('33:33:00:01:00:02', source, { from: linkLocal(mac), to: 'ff02::1:2', sport, dport, data }));
+  }
+  for (const neighbour of neighbours) {
+    const to4 = neighbour.addresses[0]!;
+    for (const [sport, dport] of DHCP_PORTS[4]) add(`udp ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: own4, to: to4, sport, dport, data }));
+    for (const [sport, dport] of DHCP_PORTS[6]) add(`udp6 ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: linkLocal(mac), to: linkLocal(neighbour.mac), sport, dport, data }));
+    for (const from of [linkLocal(mac), neighbouring(linkLocal(mac))]) add(`udp6 of ${from} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from, to: linkLocal(neighbour.mac), sport: 5000, dport: 5000, data }));
+    add(`ethertype 88b5 to ${neighbour.name}`, (token) => ethernet(neighbour.mac, mac, 0x88b5, token));
+    for (const vlan of [1, 2, 3]) add(`vlan ${vlan} to ${neighbour.name}`, (data) => tagged(vlan, udp(neighbour.mac, mac, { from: own4, to: to4, sport: 5000, dport: 5000, data })));
+  }
+  for (const vlan of [1, 2, 3]) {
+    add(`vlan ${vlan} arp to all`, (token) => tagged(vlan, withTail(arp(BROADCAST, mac, { op: 'request', sha: mac, spa: own4, tpa: '169.254.255.254' }), 42, token)));
+    add(`vlan ${vlan} icmpv6 136 to all`, (token) => tagged(vlan, icmpv6(ALL_NODES.mac, mac, linkLocal(mac), ALL_NODES.ip, 136, Buffer.concat([Buffer.alloc(4), addressBytes(linkLocal(mac)), token]))));
+  }
+  add('ethertype 88b5 to all', (token) => ethernet(BROADCAST, mac, 0x88b5, token));
+  return frames;
+}
+
+/** The address whose lowest bit differs: the nearest one that a match too wide lets pass. */
+export function neighbouring(address: string): string {
+  const at = Math.max(address.lastIndexOf(':'), address.lastIndexOf('.')) + 1;
+  const radix = address.includes(':') ? 16 : 10;
+  return address.slice(0, at) + (Number.parseInt(address.slice(at) || '0', radix) ^ 1).toString(radix);
+}
+
+function withTail(frame: Buffer, at: number, token: Buffer): Buffer {
+  const out = Buffer.from(frame);
+  token.copy(out, at);
+  return out;
+}
+
+function addressBytes(address: string): Buffer {
+  return Buffer.from(ipBytes(parseIp(address)!));
+}
+
+/** The link-local address of a MAC. */
+export function linkLocal(mac: string): string {
+  return formatIp(eui64(parseIp('fe80::')!, mac));
+}

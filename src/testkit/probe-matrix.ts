@@ -1,0 +1,174 @@
+/** Every packet that is sent through a topology: each pair of endpoints, outside and routers, each protocol, and what is not the sender's own. */
+import { cidrContains, parseCidr } from '#net/cidr.ts';
+import { parseIp } from '#net/ip.ts';
+import { linkFrames, neighbouring } from './link-frames.ts';
+import { type ProbeFrame, type ProbeProtocol, tokenOf } from './probe-frame.ts';
+import { PROBED } from './topology.ts';
+import { type BuiltEndpoint, type BuiltTopology, OUTSIDE } from './topology-build.ts';
+
+export interface MatrixProbe {
+  readonly frame: ProbeFrame;
+  /** `outside`, or the endpoint that sends it. */
+  readonly from: 'outside' | BuiltEndpoint;
+  /** For people: `e0 to e3 tcp/80`. */
+  readonly title: string;
+  readonly spoofed: { readonly source_mac?: string; readonly source_ip?: string } | null;
+  /** The tracer has no word for it: the sender knows a way that nobody told it, or it is no packet of a connection. */
+  readonly stray: boolean;
+  /** Sent in place of `frame`. */
+  readonly raw?: Buffer;
+}
+
+/**
+ * `first` is the number of the first probe: numbers are ports too, and no connection may be known from an earlier run. With `link`
+ * also what the base tables of port security judge.
+ */
+export function probeMatrix(topology: BuiltTopology, first: number, { link = false }: { link?: boolean } = {}): MatrixProbe[] {
+  const matrix = new Matrix(topology, first, link ? BESIDE : PROBED);
+  for (const [i, endpoint] of topology.endpoints.entries()) {
+    for (const { name, address, odd } of matrix.targets(endpoint, i)) matrix.towards(endpoint, name, address, odd);
+    matrix.foreign(endpoint);
+  }
+  matrix.fromOutside();
+  if (link) for (const endpoint of topology.endpoints) matrix.onLink(endpoint);
+  return matrix.probes;
+}
+
+/** Also the ports beside those that rules name: what a match lets pass that is too wide or too narrow. */
+const BESIDE = { tcp: [78, 79, 80, 82, 443], udp: [52, 53, 5000] } as const;
+
+interface Target {
+  readonly name: string;
+  readonly address: string;
+  /** The protocol without ports that is tried, null for none; `only`: nothing but it. */
+  readonly odd: ProbeProtocol | null;
+}
+
+class Matrix {
+  readonly probes: MatrixProbe[] = [];
+  readonly #topology: BuiltTopology;
+  readonly #ports: { readonly tcp: readonly number[]; readonly udp: readonly number[] };
+  #next: number;
+
+  constructor(topology: BuiltTopology, first: number, ports: { readonly tcp: readonly number[]; readonly udp: readonly number[] }) {
+    this.#topology = topology;
+    this.#ports = ports;
+    this.#next = first;
+  }
+
+  /**
+   * A protocol without ports has one connection for each pair of addresses, and an answer looks like a packet of the other direction:
+   * the two directions use two protocols, and only where no translation makes two pairs one.
+   */
+  *targets(endpoint: BuiltEndpoint, i: number): Iterable<Target> {
+    for (const [j, other] of this.#topology.endpoints.entries()) {
+      if (other === endpoint) continue;
+      for (const address of other.addresses) yield { name: other.name, address, odd: i < j ? 'vrrp' : 'sctp' };
+      if (other.floating) yield { name: `${other.name}'s floating IP`, address: other.floating, odd: null };
+      if (other.part.up && other.pair?.single && other.network_id === endpoint.network_id && !(endpoint.pair && endpoint.pair.ip === other.pair.ip)) yield { name: `${other.name}'s pair`, address: other.pair.ip, odd: null };
+    }
+    for (const address of OUTSIDE.addresses) yield { name: 'outside', address, odd: null };
+    for (const leg of this.#topology.legs) for (const address of leg.addresses) yield { name: 'router', address, odd: null };
+  }
+
+  towards(endpoint: BuiltEndpoint, name: string, address: string, odd: ProbeProtocol | null): void {
+    const source = endpoint.addresses.find((each) => each.includes(':') === address.includes(':'));
+    const destination_mac = this.#nextHop(endpoint.network_id, address);
+    if (source === undefined || destination_mac === null) return;
+    const add = (protocol: ProbeProtocol, port: number): void => this.#add(endpoint, name, { destination_mac, source_mac: endpoint.mac, source_ip: source, destination_ip: address, protocol }, port);
+    add('icmp', 0);
+    if (name === 'router') return;
+    for (const port of this.#ports.tcp) add('tcp', port);
+    for (const port of this.#ports.udp) add('udp', port);
+    if (odd !== null) add(odd, odd === 'sctp' ? PROBED.sctp[0] : 0);
+  }
+
+  /** What only a port without port security, or an allowed address pair, may send; to each neighbour. */
+  foreign(endpoint: BuiltEndpoint): void {
+    const { endpoints, external } = this.#topology;
+    const neighbours = [...endpoints.filter((other) => other !== endpoint && other.network_id === endpoint.network_id), ...(endpoint.network_id === external ? [{ name: 'outside', ...OUTSIDE }] : [])];
+    for (const [i, neighbour] of neighbours.entries()) {
+      for (const address of neighbour.addresses) {
+        const six = address.includes(':');
+        const own = endpoint.addresses.find((each) => each.includes(':') === six)!;
+        const other = neighbours[(i + 1) % neighbours.length]!.addresses.find((each) => each.includes(':') === six);
+        const claims: { source_mac?: string; source_ip?: string }[] = [
+          { source_mac: '02:50:42:66:66:66' },
+          { source_ip: own.replace(/[^.:]*$/, six ? 'bad' : '201') },
+          { source_ip: neighbouring(own) },
+          // What a port without port security may claim reveals a rule whose remote address is too wide.
+          ...(endpoint.part.groups === null && other ? [{ source_ip: neighbouring(other) }] : []),
+          ...(other && neighbours.length > 1 ? [{ source_ip: other }] : []),
+          ...(endpoint.pair && !six ? [{ source_mac: endpoint.pair.mac, source_ip: endpoint.pair.ip }, ...(endpoint.pair.mac === endpoint.mac ? [] : [{ source_ip: endpoint.pair.ip }])] : []),
+        ];
+        for (const claim of claims) {
+          this.#add(endpoint, neighbour.name, { destination_mac: neighbour.mac, source_mac: claim.source_mac ?? endpoint.mac, source_ip: claim.source_ip ?? own, destination_ip: address, protocol: 'udp' }, PROBED.udp[0], claim);
+        }
+      }
+    }
+  }
+
+  onLink(endpoint: BuiltEndpoint): void {
+    const neighbours = this.#topology.endpoints.filter((other) => other !== endpoint && other.network_id === endpoint.network_id);
+    for (const { title, frame } of linkFrames(endpoint, neighbours)) {
+      const id = this.#next++;
+      this.probes.push({
+        frame: { id, destination_mac: '', source_mac: endpoint.mac, source_ip: '', destination_ip: '', protocol: 'vrrp', source_port: 0, destination_port: 0, answered: false },
+        from: endpoint, spoofed: {}, stray: true, title: `${endpoint.name}: ${title}`, raw: frame(tokenOf(id, 'L')),
+      });
+    }
+  }
+
+  fromOutside(): void {
+    const { external, endpoints, legs } = this.#topology;
+    const send = (name: string, address: string, destination_mac: string, protocols: readonly (readonly [ProbeProtocol, number])[], stray = false): void => {
+      const source_ip = OUTSIDE.addresses[address.includes(':') ? 1 : 0];
+      for (const [protocol, port] of protocols) this.#add('outside', name, { destination_mac, source_mac: OUTSIDE.mac, source_ip, destination_ip: address, protocol }, port, null, stray);
+    };
+    const all = [['icmp', 0], ...PROBED.tcp.map((port) => ['tcp', port] as const), ...PROBED.udp.map((port) => ['udp', port] as const), ['vrrp', 0]] as const;
+    for (const endpoint of endpoints) {
+      if (endpoint.floating) send(`${endpoint.name}'s floating IP`, endpoint.floating, this.#nextHop(external, endpoint.floating)!, all);
+      if (endpoint.network_id === external) for (const address of endpoint.addresses) send(endpoint.name, address, endpoint.mac, all);
+      for (const leg of legs) {
+        if (!leg.external || endpoint.network_id === external || !legs.some((other) => other.router_id === leg.router_id && other.network_id === endpoint.network_id)) continue;
+        for (const address of endpoint.addresses) send(endpoint.name, address, leg.mac, [['icmp', 0], ['tcp', PROBED.tcp[0]]], true);
+      }
+    }
+    for (const leg of legs) if (leg.external) for (const address of leg.addresses) send('router', address, leg.mac, [['icmp', 0]]);
+  }
+
+  #add(from: 'outside' | BuiltEndpoint, name: string, frame: Omit<ProbeFrame, 'id' | 'source_port' | 'destination_port' | 'answered'>, port: number, spoofed: MatrixProbe['spoofed'] = null, stray = false): void {
+    const id = this.#next++;
+    const claim = spoofed ? ` claiming ${Object.values(spoofed).join(' ')}` : '';
+    this.probes.push({
+      frame: { ...frame, id, source_port: FIRST_PORT + (id % (65_536 - FIRST_PORT)), destination_port: port, answered: spoofed === null },
+      from, spoofed, stray,
+      title: `${from === 'outside' ? from : from.name} to ${name} ${frame.destination_ip} ${frame.protocol}${port ? `/${port}` : ''}${claim}`,
+    });
+  }
+
+  /** The MAC to which a station of the network sends for `address`; null when it has no way there. */
+  #nextHop(networkId: string, address: string): string | null {
+    const subnets = this.#topology.subnets.filter((subnet) => subnet.network_id === networkId && subnet.cidr.includes(':') === address.includes(':'));
+    if (subnets.some((subnet) => cidrContains(parseCidr(subnet.cidr)!, parseIp(address)!))) return this.#owner(networkId, address);
+    const gateway = subnets[0]?.gateway_ip;
+    return gateway ? this.#owner(networkId, gateway) : null;
+  }
+
+  #owner(networkId: string, address: string): string | null {
+    const { endpoints, legs, external } = this.#topology;
+    const here = endpoints.filter((endpoint) => endpoint.network_id === networkId);
+    const own = here.find((endpoint) => endpoint.addresses.includes(address)) ?? legs.find((leg) => leg.network_id === networkId && leg.addresses.includes(address));
+    if (own) return own.mac;
+    if (networkId === external && (OUTSIDE.addresses as readonly string[]).includes(address)) return OUTSIDE.mac;
+    const floating = networkId === external ? endpoints.find((endpoint) => endpoint.floating === address) : undefined;
+    if (floating) {
+      const router = legs.find((leg) => !leg.external && leg.network_id === floating.network_id)!.router_id;
+      return legs.find((leg) => leg.external && leg.router_id === router)!.mac;
+    }
+    return here.find((endpoint) => endpoint.pair?.ip === address)?.pair?.mac ?? null;
+  }
+}
+
+/** Above the ports that are probed. */
+const FIRST_PORT = 10_000;

@@ -1,0 +1,135 @@
+/**
+ * The mutation test of the reachability oracle: flows, nftables rules and set elements are removed or weakened one at a time behind the
+ * agents' backs, and the probes must notice. Forty mutants by seed, all with --all. docs/equivalent-mutants.md has those that no packet
+ * can tell from the original, each with its reason.
+ */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type Cloud, scenario, until } from '#testkit/cloud.ts';
+import { MutationLab } from '#testkit/mutation-lab.ts';
+import type { Mutant } from '#testkit/mutants.ts';
+import { type Observation, ProbeLab } from '#testkit/probe-lab.ts';
+import type { RulePart, TopologyPart } from '#testkit/topology.ts';
+
+const DOCUMENT = fileURLToPath(new URL('../../docs/equivalent-mutants.md', import.meta.url));
+const ALL = process.env['PATCHBAY_TEST_ALL'] === '1';
+const SEED = '1';
+const IN_PUSH = 40;
+/** Of all mutants, so many may go unnoticed. */
+const MOST_EQUIVALENT = 0.3;
+
+const any = { kind: 'any' } as const;
+const rule = (part: Partial<RulePart>): RulePart => ({ direction: 'ingress', family: 4, protocol: null, ports: null, icmp_type: null, remote: any, ...part });
+
+const TOPOLOGY: TopologyPart = {
+  networks: [{ type: 'vxlan', prefix: 0, ipv6: true }, { type: 'vlan', prefix: 1, ipv6: false }],
+  routers: [{ gateway: true, snat: true, networks: [0, 1] }],
+  stateless: false,
+  groups: [
+    { egress: true, rules: [rule({ protocol: 'tcp', ports: [79, 81] }), rule({ protocol: 'icmp', icmp_type: 'echo' }), rule({ protocol: 'udp', ports: [53, 53], remote: { kind: 'prefix', endpoint: 1, length: 'half' } }), rule({ family: 6, protocol: 'tcp', remote: { kind: 'group', group: 1 } })] },
+    { egress: false, rules: [rule({ remote: { kind: 'group', group: 0 } }), rule({ family: 6, protocol: 'icmp' }), rule({ direction: 'egress', protocol: 'tcp', ports: [80, 80] }), rule({ direction: 'egress', protocol: 'udp', remote: { kind: 'group', group: 0 } }), rule({ direction: 'egress', family: 6 })] },
+  ],
+  address_groups: [],
+  endpoints: [
+    { network: 0, host: 0, groups: [0], pair: null, floating: true, up: true },
+    { network: 0, host: 1, groups: [1], pair: 'address and mac', floating: false, up: true },
+    { network: 0, host: 0, groups: [1], pair: 'prefix', floating: false, up: true },
+    { network: 1, host: 2, groups: [0], pair: 'address', floating: true, up: true },
+    { network: 1, host: 1, groups: null, pair: null, floating: false, up: true },
+    { network: -1, host: 2, groups: [1], pair: null, floating: false, up: true },
+    { network: 0, host: 2, groups: null, pair: null, floating: false, up: true },
+  ],
+};
+
+interface Equivalent {
+  /** With `*` for anything. */
+  readonly pattern: string;
+  readonly regex: RegExp;
+}
+
+scenario('mutation: each flow, rule and element that is missing or too weak is noticed', { hosts: 3, timeout: ALL ? 7_200_000 : 600_000 }, async (cloud, t) => {
+  const probes = await ProbeLab.start(cloud);
+  const lab = new MutationLab(cloud);
+  try {
+    const topology = await probes.build(TOPOLOGY);
+    lab.freeze();
+    const observe = async (): Promise<Map<string, string>> => fingerprint(await probes.observe(topology, { link: true }));
+    // The first run teaches the switches what later ones find known.
+    await observe();
+    const baseline = await observe();
+    const unsteady = [...changes(baseline, await observe()), ...changes(baseline, await observe())];
+    assert.deepEqual(unsteady, [], 'without a mutant every run is the same');
+    const mutants = await lab.mutants(topology);
+    assert.equal(new Set(mutants.map(({ key }) => key)).size, mutants.length, 'each mutant has a key of its own');
+    const chosen = ALL ? mutants : bySeed(mutants);
+    const unnoticed: string[] = [];
+    for (const mutant of chosen) {
+      await lab.apply(mutant);
+      try {
+        if (changes(baseline, await observe()).length === 0) unnoticed.push(mutant.key);
+      } finally {
+        await lab.restore(mutant);
+      }
+    }
+    if (process.env['PATCHBAY_UNNOTICED']) writeFileSync(process.env['PATCHBAY_UNNOTICED'], unnoticed.join('\n'));
+    t.diagnostic(`${chosen.length - unnoticed.length} of ${chosen.length} mutants noticed; there are ${mutants.length}`);
+
+    await t.test('each unnoticed mutant is in docs/equivalent-mutants.md', () => {
+      const equivalent = readEquivalent();
+      assert.deepEqual(unnoticed.filter((key) => !equivalent.some(({ regex }) => regex.test(key))), []);
+      assert.deepEqual(equivalent.filter(({ regex }) => !mutants.some(({ key }) => regex.test(key))).map(({ pattern }) => pattern), [], 'a row of the document that stands for no mutant');
+    });
+    await t.test('most mutants are noticed', { skip: ALL ? false : 'of all of them, with --all' }, () => {
+      assert.ok(unnoticed.length <= mutants.length * MOST_EQUIVALENT, `${unnoticed.length} of ${mutants.length}`);
+    });
+    await t.test('put back by hand, all is as it was', async () => assert.deepEqual(changes(baseline, await observe()), []));
+    await t.test('what is left behind, the agents mend', async () => {
+      const left = bySeed(mutants.filter(({ key }) => !unnoticed.includes(key))).slice(0, 5);
+      for (const mutant of left) await lab.apply(mutant);
+      assert.notDeepEqual(changes(baseline, await observe()), []);
+      lab.thaw();
+      await mended(cloud);
+      assert.deepEqual(changes(baseline, await observe()), []);
+    });
+  } finally {
+    lab.thaw();
+    lab.close();
+    await probes.stop();
+  }
+});
+
+/** What was seen of each probe, in words that are the same in every run. */
+function fingerprint({ outcomes, broadcasts }: Observation): Map<string, string> {
+  const lines = outcomes.map(({ probe, seen }): [string, string] => [probe.title, JSON.stringify(seen.map((line) => line.replaceAll(`:${probe.frame.source_port}`, ':source')).sort())]);
+  return new Map([...lines, ['broadcasts', JSON.stringify(broadcasts)]]);
+}
+
+function changes(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): string[] {
+  return [...before].filter(([title, seen]) => after.get(title) !== seen).map(([title, seen]) => `${title}: ${seen}, then ${after.get(title)}`);
+}
+
+function bySeed(mutants: readonly Mutant[]): Mutant[] {
+  const rank = new Map(mutants.map((mutant) => [mutant, createHash('sha256').update(`${SEED} ${mutant.key}`).digest('hex')]));
+  return [...mutants].sort((a, b) => (rank.get(a)! < rank.get(b)! ? -1 : 1)).slice(0, IN_PUSH);
+}
+
+function readEquivalent(): Equivalent[] {
+  return [...readFileSync(DOCUMENT, 'utf8').matchAll(/^\| `([^`]+)` \|/gm)].map(([, pattern = '']) => ({
+    pattern, regex: new RegExp(`^${pattern.split('*').map((part) => part.replace(/[\\^$.+?()[\]{}|]/g, '\\$&')).join('.*')}$`),
+  }));
+}
+
+/** Each agent looks at everything it has written, and finds nothing to do the second time. */
+async function mended(cloud: Cloud): Promise<void> {
+  for (const round of ['mends', 'finds nothing']) {
+    for (const host of cloud.hosts) {
+      const before = cloud.log(host).length;
+      const lines = (): Record<string, unknown>[] => cloud.log(host).slice(before);
+      cloud.check(host);
+      await until(30, `${host} has checked itself`, () => lines().some(({ msg }) => msg === 'checked'));
+      if (round === 'finds nothing') assert.deepEqual(lines().filter(({ msg }) => msg === 'plan').map(({ what, lines: plan }) => ({ what, plan })), [], `plans of ${host}`);
+    }
+  }
+}
