@@ -35,7 +35,7 @@ export function probeFrame({ id, destination_mac, source_mac, source_ip, destina
   const token = tokenOf(id, answered ? 'P' : 'N');
   const ports = Buffer.concat([u16(source_port), u16(destination_port)]);
   const number = protocolNumber(protocol, source_ip);
-  const frame = (payload: Buffer, checksumAt?: number): Buffer => ipFrame({ destination: destination_mac, source: source_mac, from: source_ip, to: destination_ip, protocol: number, payload, ...(checksumAt === undefined ? {} : { checksumAt }), pseudoHeader: number !== 1 });
+  const frame = (payload: Buffer, checksumAt?: number): Buffer => ipFrame({ destination: destination_mac, source: source_mac, from: source_ip, to: destination_ip, protocol: number, payload, checksumAt, pseudoHeader: number !== 1 });
   switch (protocol) {
     case 'icmp': return frame(Buffer.concat([Buffer.from([source_ip.includes(':') ? 128 : 8, 0, 0, 0]), u16(source_port), u16(1), token]), 2);
     case 'udp': return frame(Buffer.concat([ports, u16(8 + token.length), u16(0), token]), 6);
