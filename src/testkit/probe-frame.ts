@@ -1,5 +1,5 @@
 /** Frames of the probe lab: each carries a token, so that whoever sees it knows which probe it was. */
-import { ipFrame } from './frames.ts';
+import { ipFrame } from '#net/frame.ts';
 
 export type ProbeProtocol = 'icmp' | 'tcp' | 'udp' | 'sctp' | 'vrrp';
 
@@ -34,14 +34,15 @@ export function tokenOf(id: number, kind: 'P' | 'N' | 'L'): Buffer {
 export function probeFrame({ id, destination_mac, source_mac, source_ip, destination_ip, protocol, source_port, destination_port, answered }: ProbeFrame): Buffer {
   const token = tokenOf(id, answered ? 'P' : 'N');
   const ports = Buffer.concat([u16(source_port), u16(destination_port)]);
-  const frame = (payload: Buffer, checksumAt: number | null): Buffer => ipFrame(destination_mac, source_mac, source_ip, destination_ip, protocolNumber(protocol, source_ip), payload, checksumAt);
+  const number = protocolNumber(protocol, source_ip);
+  const frame = (payload: Buffer, checksumAt?: number): Buffer => ipFrame({ destination: destination_mac, source: source_mac, from: source_ip, to: destination_ip, protocol: number, payload, checksumAt, pseudoHeader: number !== 1 });
   switch (protocol) {
     case 'icmp': return frame(Buffer.concat([Buffer.from([source_ip.includes(':') ? 128 : 8, 0, 0, 0]), u16(source_port), u16(1), token]), 2);
     case 'udp': return frame(Buffer.concat([ports, u16(8 + token.length), u16(0), token]), 6);
     // A SYN with data, as TCP fast open sends it.
     case 'tcp': return frame(Buffer.concat([ports, u32(id * 1000), u32(0), Buffer.from([0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]), token]), 16);
-    case 'sctp': return frame(sctpInit(ports, id, token), null);
-    case 'vrrp': return frame(Buffer.concat([Buffer.from([0x21, 1, 100, 1]), token]), null);
+    case 'sctp': return frame(sctpInit(ports, id, token));
+    case 'vrrp': return frame(Buffer.concat([Buffer.from([0x21, 1, 100, 1]), token]));
   }
 }
 

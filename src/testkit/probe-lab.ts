@@ -5,6 +5,7 @@
 import { askWait } from '#cli/control-socket.ts';
 import { hostInit } from '#cli/datacentre/host.ts';
 import { wireNames } from '#cli/datacentre/fabric.ts';
+import { ipBytes, parseIp } from '#net/ip.ts';
 import type { Api } from './api.ts';
 import type { Cloud } from './cloud.ts';
 import { until } from './cloud.ts';
@@ -150,8 +151,14 @@ function questions(topology: BuiltTopology): Record<string, Buffer[]> {
   return Object.fromEntries(stations.map(({ name, network_id, mac, addresses }) => [name, topology.legs.filter((leg) => leg.network_id === network_id).flatMap((leg) => leg.addresses.flatMap((target) => {
     const own = addresses.find((address) => address.includes(':') === target.includes(':'));
     if (own === undefined) return [];
-    return [target.includes(':') ? neighbourSolicitation(mac, own, target) : arp(BROADCAST, mac, { op: 'request', sha: mac, spa: own, tpa: target })];
+    return [target.includes(':') ? solicitation(mac, own, target) : arp(BROADCAST, mac, { op: 'request', sha: mac, spa: own, tpa: target })];
   }))]));
+}
+
+/** To the solicited-node multicast address of `target` (RFC 4861). */
+function solicitation(mac: string, own: string, target: string): Buffer {
+  const [a, b, c] = [...ipBytes(parseIp(target)!)].slice(13).map((byte) => byte.toString(16).padStart(2, '0'));
+  return neighbourSolicitation(`33:33:ff:${a}:${b}:${c}`, mac, own, `ff02::1:ff${a}:${b}${c}`, target);
 }
 
 function framesOf(probes: readonly MatrixProbe[]): Record<string, Buffer[]> {

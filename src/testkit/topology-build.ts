@@ -169,12 +169,11 @@ function pairOf(kind: NonNullable<EndpointPart['pair']>, address: string, i: num
 
 async function buildGroups(made: Made, part: TopologyPart, addressesOf: (endpoint: number) => string[]): Promise<string[]> {
   const groups = await Promise.all(part.groups.map(({ egress }, i) => buildGroup(made, `g${i}`, egress, !part.stateless)));
-  const known = (await made.api.get('/network/v2.0/extensions')).extensions.some(({ alias }: { alias: string }) => alias === 'address-group');
-  const addressGroups = !known ? [] : await Promise.all(part.address_groups.map((endpoints, i) => made.create('address-groups', 'address_group', {
+  const addressGroups = await Promise.all(part.address_groups.map((endpoints, i) => made.create('address-groups', 'address_group', {
     name: `a${i}`, addresses: [...new Set(endpoints.flatMap(addressesOf))].map((address) => `${address}/${address.includes(':') ? 128 : 32}`),
   })));
   for (const [i, { rules }] of part.groups.entries()) {
-    for (const rule of rules) if (known || rule.remote.kind !== 'address group') await addRule(made.api, { security_group_id: groups[i]!, ...ruleAttributes(rule, groups, addressGroups.map(({ id }) => id), addressesOf) });
+    for (const rule of rules) await addRule(made.api, { security_group_id: groups[i]!, ...ruleAttributes(rule, groups, addressGroups.map(({ id }) => id), addressesOf) });
   }
   return groups;
 }
