@@ -71,10 +71,10 @@ const FORGED: readonly Frames[] = [
   { title: 'OSSA-2016-009: MPLS', make: (from, to) => ethernet(to.mac, from.mac, 0x8847, Buffer.from('00012140', 'hex')) },
   { title: 'OSSA-2016-009: PPPoE', make: (from, to) => ethernet(to.mac, from.mac, 0x8863, Buffer.from('pppoe')) },
   { title: 'OSSA-2016-009: reverse ARP', make: (from) => ethernet(BROADCAST, from.mac, 0x8035, arp(BROADCAST, from.mac, { op: 'request', sha: from.mac, spa: from.ip, tpa: from.ip }).subarray(14)) },
-  { title: 'N-OVS-12 VLAN hopping: a tagged frame', never: true, make: (from, to) => tagged(1, datagram(from, to)) },
-  { title: 'VLAN hopping: a priority tag', never: true, make: (from, to) => tagged(0, datagram(from, to)) },
-  { title: 'VLAN hopping: two tags', never: true, make: (from, to) => tagged(1, tagged(2, datagram(from, to))) },
-  { title: 'VLAN hopping: 802.1ad', never: true, make: (from, to) => tagged(1, tagged(2, datagram(from, to)), 0x88a8) },
+  { title: 'N-OVS-12 ATT-hopping: a tagged frame', never: true, make: (from, to) => tagged(1, datagram(from, to)) },
+  { title: 'ATT-hopping: a priority tag', never: true, make: (from, to) => tagged(0, datagram(from, to)) },
+  { title: 'ATT-hopping: two tags', never: true, make: (from, to) => tagged(1, tagged(2, datagram(from, to))) },
+  { title: 'ATT-hopping: 802.1ad', never: true, make: (from, to) => tagged(1, tagged(2, datagram(from, to)), 0x88a8) },
 ];
 
 /** A guest that minds the rules gets all of these through: the checks above are no wall. */
@@ -95,22 +95,22 @@ const HONEST: readonly Frames[] = [
 
 /** Leave no filtered port: Open vSwitch's connection tracker holds fragments back until it knows the packet, and refuses these. */
 const FRAGMENTED: readonly Frames[] = [
-  { title: 'fragmented/overlapping IP: tiny fragments', make: (from, to) => fragments(datagram(from, to, { sport: 7005, data: 'y'.repeat(100) }), 0x511, [{ at: 0, length: 8 }, { at: 8, length: 200 }]) },
-  { title: 'fragmented/overlapping IP: fragments that overlap', make: (from, to) => fragments(datagram(from, to, { sport: 7006, data: 'y'.repeat(2800) }), 0x512, [{ at: 0, length: 1304 }, { at: 1200, length: 1304 }, { at: 2504, length: 900 }]) },
-  { title: 'fragmented/overlapping IP: a later fragment alone', make: (from, to) => fragments(datagram(from, to, { sport: 7007, data: 'y'.repeat(1800) }), 0x513, [{ at: 1304, length: 900 }]) },
+  { title: 'ATT-fragments: tiny fragments', make: (from, to) => fragments(datagram(from, to, { sport: 7005, data: 'y'.repeat(100) }), 0x511, [{ at: 0, length: 8 }, { at: 8, length: 200 }]) },
+  { title: 'ATT-fragments: fragments that overlap', make: (from, to) => fragments(datagram(from, to, { sport: 7006, data: 'y'.repeat(2800) }), 0x512, [{ at: 0, length: 1304 }, { at: 1200, length: 1304 }, { at: 2504, length: 900 }]) },
+  { title: 'ATT-fragments: a later fragment alone', make: (from, to) => fragments(datagram(from, to, { sport: 7007, data: 'y'.repeat(1800) }), 0x513, [{ at: 1304, length: 900 }]) },
   { title: 'OSSA-2016-009: a DHCP offer in fragments', make: (from, to) => fragments(udp(to.mac, from.mac, { from: from.ip, to: to.ip, sport: 67, dport: 68, data: 'y'.repeat(1800) }), 0x514, [{ at: 0, length: 1304 }, { at: 1304, length: 900 }]) },
 ];
 
 /** What nobody may do to a guest whose group admits UDP 7000 from 10.1.0.0/24 only; sent by a guest without filter. */
 const UNWANTED: readonly Frames[] = [
   { title: 'N-SG-1: UDP to another port', make: (from, to) => datagram(from, to, { dport: 7001 }) },
-  { title: 'IP options: UDP to another port behind options', make: (from, to) => withIpOptions(datagram(from, to, { dport: 7002 }), Buffer.from([7, 7, 4, 0, 0, 0, 0, 0])) },
+  { title: 'ATT-fragments: IP options: UDP to another port behind options', make: (from, to) => withIpOptions(datagram(from, to, { dport: 7002 }), Buffer.from([7, 7, 4, 0, 0, 0, 0, 0])) },
   { title: 'N-SG-1: IPv6, which no rule admits, also behind extension headers', make: (from, to) => [datagram6(from, to, from.ip6), withExtensionHeader(datagram6(from, to, from.ip6), 60)] },
   { title: 'N-SG-1: multicast and broadcast that no rule admits', make: (from, to) => [udp('01:00:5e:00:00:fb', from.mac, { from: from.ip, to: '224.0.0.251', sport: 5353, dport: 5353, data: 'dns' }), udp(BROADCAST, from.mac, { from: from.ip, to: '10.1.0.255', sport: 7000, dport: 7003, data: 'x' }), ipv4('01:00:5e:00:00:01', from.mac, from.ip, to.ip, 2, Buffer.from('11001eef00000000', 'hex'))] },
   { title: 'N-SG-1: TCP without a connection', make: (from, to) => ipv4(to.mac, from.mac, from.ip, to.ip, 6, Buffer.from('1b581b5800000001000000015012200000000000', 'hex')) },
-  { title: 'fragmented/overlapping IP: to another port', make: (from, to) => fragments(datagram(from, to, { dport: 7004, data: 'y'.repeat(1800) }), 0x521, [{ at: 0, length: 1304 }, { at: 1304, length: 900 }]) },
-  { title: 'fragmented/overlapping IP: a second first fragment that rewrites the port (RFC 1858)', make: (from, to) => fragments(datagram(from, to, { dport: 7005, data: 'y'.repeat(1800) }), 0x522, [{ at: 0, length: 1304 }]).concat(fragments(datagram(from, to, { dport: 7000, data: 'y'.repeat(1800) }), 0x522, [{ at: 0, length: 1304 }, { at: 1304, length: 900 }])) },
-  { title: 'fragmented/overlapping IP: a later fragment alone, to a port that is open', make: (from, to) => fragments(datagram(from, to, { data: 'y'.repeat(1800) }), 0x523, [{ at: 1304, length: 900 }]) },
+  { title: 'ATT-fragments: to another port', make: (from, to) => fragments(datagram(from, to, { dport: 7004, data: 'y'.repeat(1800) }), 0x521, [{ at: 0, length: 1304 }, { at: 1304, length: 900 }]) },
+  { title: 'ATT-fragments: a second first fragment that rewrites the port (RFC 1858)', make: (from, to) => fragments(datagram(from, to, { dport: 7005, data: 'y'.repeat(1800) }), 0x522, [{ at: 0, length: 1304 }]).concat(fragments(datagram(from, to, { dport: 7000, data: 'y'.repeat(1800) }), 0x522, [{ at: 0, length: 1304 }, { at: 1304, length: 900 }])) },
+  { title: 'ATT-fragments: a later fragment alone, to a port that is open', make: (from, to) => fragments(datagram(from, to, { data: 'y'.repeat(1800) }), 0x523, [{ at: 1304, length: 900 }]) },
   { title: 'OSSA-2019-004: a unicast frame to a MAC that nobody has', make: (from, to) => datagram(from, to, { dst: 'fa:16:3e:77:77:77' }) },
   { title: 'OSSA-2016-009: other ethertypes', make: (from, to) => ethernet(to.mac, from.mac, 0x8137, Buffer.from('ipx')) },
 ];
@@ -150,7 +150,7 @@ scenario('what a guest may send and get', {}, async (cloud, t) => {
     }
   });
 
-  await t.test('tunnel frames from unknown VTEPs are dropped, those of a peer arrive', async () => {
+  await t.test('ATT-vtep: tunnel frames from unknown VTEPs are dropped, those of a peer arrive', async () => {
     const vni = (await admin.get(`/network/v2.0/networks/${(await admin.get(`/network/v2.0/ports/${near.port_id}`)).port.network_id}`)).network['provider:segmentation_id'];
     const [one, two] = cloud.plan.hosts.map(({ local_ip }) => local_ip);
     const stranger = '192.168.2.250';

@@ -176,7 +176,7 @@ eachStore('a policy that goes while a port comes: the port is refused or the pol
   await close();
 });
 
-eachStore('release note 2026, OSSA-2015-018: on a network shared by RBAC, whoever is named chooses neither device_owner, MAC nor address, nor port security', async (store) => {
+eachStore('ATT-portrbac, OSSA-2015-018: on a network shared by RBAC, whoever is named chooses neither device_owner, MAC nor address, nor port security', async (store) => {
   const { make, share, answer, ok, close } = await rbacLab(store);
   const net = await make('demo', 'networks');
   const subnet = await make('demo', 'subnets', { network_id: net.id, ip_version: 4, cidr: '10.0.0.0/24' });
@@ -191,7 +191,7 @@ eachStore('release note 2026, OSSA-2015-018: on a network shared by RBAC, whoeve
   await close();
 });
 
-eachStore('N-L3-5, CVE-2018-14635, LP 1975603: a router gets a leg on a subnet that was shared with its project by name, not on one shared with all', async (store) => {
+eachStore('N-L3-5, X-17, CVE-2018-14635: a router gets a leg on a subnet that was shared with its project by name, not on one shared with all', async (store) => {
   const { make, share, answer, ok, close } = await rbacLab(store);
   const net = await make('demo', 'networks');
   const subnet = await make('demo', 'subnets', { network_id: net.id, ip_version: 4, cidr: '10.0.0.0/24' });
