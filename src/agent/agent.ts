@@ -45,6 +45,8 @@ export class Agent {
   #failures = 0;
   /** Items that failed, with the reason, until they succeed or go. */
   readonly #errors = new Map<string, string>();
+  /** What is in error has changed since it was last told. */
+  #news = false;
   /** What instances were last said to be: told again after a reconnect. */
   readonly #instanceReports = new Map<string, InstanceReport>();
   #applying: Promise<void> | undefined;
@@ -145,7 +147,7 @@ export class Agent {
   #take({ upserts, removals }: Delta): void {
     for (const key of removals) {
       this.#state.delete(key);
-      this.#errors.delete(key);
+      this.#news = this.#errors.delete(key) || this.#news;
       this.#reports.delete(key);
       if (key.startsWith('instance/')) this.#instanceReports.delete(key.slice('instance/'.length));
     }
@@ -166,13 +168,13 @@ export class Agent {
         this.#options.log('cannot apply', { reason: troubles.at(-1) });
       }
     }
-    let news = false;
-    for (const report of items) news = this.#note(report) || news;
+    for (const report of items) this.#news = this.#note(report) || this.#news;
     const told = this.#tellReports ? [...this.#reports.values()] : items;
     this.#tellReports = false;
     if (told.length > 0) this.#link.send({ type: 'report', items: told, instances: [] });
     // Who asks what is wrong, or whether it is mended, does not wait for the next beat.
-    if (news) this.#heartbeat();
+    if (this.#news) this.#heartbeat();
+    this.#news = false;
     if (troubles.length > 0) {
       // The switch or a tool does not answer: nothing of this is acknowledged, and it is tried again.
       this.#errors.set(HOST, troubles.join('; '));
