@@ -124,7 +124,7 @@ test('a real switch admits by sets that overlap what each rule names: an address
   assert.deepEqual((await manager.apply()).filter(({ ok }) => !ok), []);
   const enters = async (address: string, tcpPort: number): Promise<boolean> => {
     const packet = `in_port=${manager.ofports.port('s')},tcp,dl_src=fa:16:3e:00:00:02,dl_dst=fa:16:3e:00:00:01,nw_src=${address},nw_dst=10.0.0.1,tcp_src=1025,tcp_dst=${tcpPort}`;
-    return (await ovs.tool('ovs-appctl', 'ofproto/trace', 'br-int', packet, '--ct-next', 'trk,new')).includes(`output:${manager.ofports.port('v')}`);
+    return (await ovs.tool('ovs-appctl', 'ofproto/trace', 'br-int', packet, '--ct-next', 'trk,new')).includes(`output port is ${manager.ofports.port('v')}\n`);
   };
   const seen = async (): Promise<string[]> => {
     const lines: string[] = [];
