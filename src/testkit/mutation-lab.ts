@@ -49,7 +49,7 @@ export class MutationLab {
         if (code === 0) mutants.push(...tableMutants(host, namespace, stdout, wordsOf(topology, new Map(), tags)));
       }
     }
-    return mutants;
+    return numbered(mutants);
   }
 
   async apply(mutant: Mutant): Promise<void> {
@@ -93,6 +93,16 @@ export class MutationLab {
   #signal(signal: NodeJS.Signals): void {
     for (const host of this.#cloud.hosts) process.kill(runningProcess(this.#cloud.state, agentName(host))!.pid, signal);
   }
+}
+
+/** Conjunctions have no name of their own: mutants that read alike are counted. */
+function numbered(mutants: readonly Mutant[]): Mutant[] {
+  const times = new Map<string, number>();
+  return mutants.map((mutant) => {
+    const count = (times.get(mutant.key) ?? 0) + 1;
+    times.set(mutant.key, count);
+    return count === 1 ? mutant : { ...mutant, key: `${mutant.key} (${count})` };
+  });
 }
 
 /** Puts words in place of numbers that every run gives anew: ports, local VLANs, MACs, VNIs, conjunctions, device names. */
