@@ -25,11 +25,12 @@ const routes = some(fc.record({ destination: prefix, nexthop: address }));
 const portNumber = fc.oneof(fc.integer({ min: -1, max: 65_536 }), one(0, 1, 22, 255, 256, 65_535));
 
 const network = fc.record({ name: text, description: text, dns_domain: one('', 'a.', 'a.b.', text, 'com', '.'), mtu: one(0, 67, 68, 576, 1279, 1280, 1450, 1500, 9000, 65_535), admin_state_up: one(true, true, true, false), port_security_enabled: one(true, true, false) }, { requiredKeys: [] });
+const mode = one(null, 'slaac', 'dhcpv6-stateful', 'dhcpv6-stateless');
 const subnet = fc.record({
   cidr: fc.oneof({ weight: 4, arbitrary: one('10.0.0.0/24', '10.1.0.0/24', 'fd00:1::/64') }, one('10.0.0.0/24', '10.0.0.0/8', '10.0.0.4/30', '10.0.0.4/31', '10.0.0.4/32', '240.0.0.0/8', '169.254.169.0/24', 'fd00::/64', 'fd00::/48', 'fd00::/127', 'fe80::/64', '::ffff:a00:0/112'), prefix),
   name: text, gateway_ip: fc.option(address), dns_nameservers: some(address), host_routes: routes, enable_dhcp: one(true, true, false), allocation_pools: some(fc.record({ start: address, end: address }), 2),
-  ipv6_ra_mode: one(null, 'slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'), ipv6_address_mode: one(null, 'slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'),
-}, { requiredKeys: ['cidr'] });
+  modes: fc.oneof({ weight: 2, arbitrary: mode.map((both) => ({ ipv6_ra_mode: both, ipv6_address_mode: both })) }, fc.record({ ipv6_ra_mode: mode, ipv6_address_mode: mode })),
+}, { requiredKeys: ['cidr', 'modes'] }).map(({ modes, ...given }) => (given.cidr.includes(':') ? { ...given, ...modes } : given));
 const option = fc.record({
   opt_name: one('mtu', 'server-ip-address', 'bootfile-name', 'tftp-server', '150', '255', '999', '0', 'no-such', 'option:mtu', 'tag:known', 'dns-server', 'domain-search', 'a\nb', 'classless-static-route'), opt_value: fc.oneof(text, one('1', '1.2.3.4', '10.0.0.0/8,1.2.3.4', '#', '[fd00::1]')), ip_version: one(4, 6, 5),
 }, { requiredKeys: ['opt_name', 'opt_value'] });
@@ -98,7 +99,11 @@ export async function askFor(api: RouterApi, objects: NastyObjects, host: string
   const project_id = 'demo-project';
   const network = await create('/v2.0/networks', 'network', { project_id }, objects.network);
   const subnets: any[] = [];
-  for (const { cidr, ...wished } of objects.subnets) subnets.push(await create('/v2.0/subnets', 'subnet', { network_id: network.id, project_id, ip_version: cidr.includes(':') ? 6 : 4, cidr }, wished));
+  for (const { cidr, ipv6_ra_mode, ipv6_address_mode, ...wished } of objects.subnets) {
+    // No update gives the modes.
+    const modes = ipv6_ra_mode ? { ipv6_ra_mode, ipv6_address_mode } : {};
+    subnets.push(await create('/v2.0/subnets', 'subnet', { network_id: network.id, project_id, ip_version: cidr.includes(':') ? 6 : 4, cidr, ...modes }, wished));
+  }
   const group = await create('/v2.0/security-groups', 'security_group', { project_id, name: 'nasty' }, {});
   for (const { remote_group_id, ...given } of objects.rules) await ask('POST', '/v2.0/security-group-rules', 'security_group_rule', { project_id, security_group_id: group.id, ...given, ...(remote_group_id ? { remote_group_id: group.id } : {}) });
   for (const wished of objects.ports) {
