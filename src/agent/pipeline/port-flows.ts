@@ -119,9 +119,6 @@ function neverFlows(ofport: number): string[] {
     ...[134, 137].map((type) => never(96, `icmp6,icmp_type=${type}`)),
     // What of neighbour discovery and of multicast listening is not let through above must not come as far as a rule for all of ICMPv6.
     ...[130, ...DISCOVERY, 135, 136].map((type) => never(94, `icmp6,icmp_type=${type}`)),
-    // Nor a DHCP client in another's name.
-    never(79, 'udp,tp_src=68,tp_dst=67'),
-    never(79, 'udp6,tp_src=546,tp_dst=547'),
   ];
 }
 

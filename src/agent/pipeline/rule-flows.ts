@@ -102,7 +102,7 @@ function remoteField(ethertype: 'IPv4' | 'IPv6', table: number): string {
   return ethertype === 'IPv6' ? `ipv6_${end}` : `nw_${end}`;
 }
 
-/** Protocol, ports, ICMP type and code: one match, or several for a range of ports and for fragments. */
+/** Protocol, ports, ICMP type and code: one match, or several for a range of ports. */
 function serviceMatches(rule: RuleItem, way: Way): string[] {
   const six = rule.ethertype === 'IPv6' ? '6' : '';
   switch (rule.protocol) {
@@ -133,10 +133,7 @@ function requireMatchable(rule: RuleItem): void {
 function portMatches(protocol: string, rule: RuleItem, way: Way): string[] {
   const { port_range_min: first, port_range_max: last } = rule;
   if (first === null || last === null || (first <= 1 && last === 65535)) return [protocol];
-  return maskedPorts(first, last).flatMap(({ value, mask }) => {
-    const port = mask === 0xffff ? value : `${hex(value)}/${hex(mask)}`;
-    return [`${protocol},${way.answer ? 'tp_src' : 'tp_dst'}=${port}`, ...fragment(protocol, way, rule.protocol!, `ct_tp_dst=${port}`)];
-  });
+  return maskedPorts(first, last).map(({ value, mask }) => `${protocol},${way.answer ? 'tp_src' : 'tp_dst'}=${mask === 0xffff ? value : `${hex(value)}/${hex(mask)}`}`);
 }
 
 /** ICMP that answers: echo, timestamp, information. Another type opens no connection. */
@@ -145,19 +142,10 @@ const ANSWERS: Readonly<Record<string, Readonly<Record<number, number>>>> = { ic
 function icmpMatches(protocol: 'icmp' | 'icmp6', rule: RuleItem, way: Way): string[] {
   const { port_range_min: type, port_range_max: code } = rule;
   if (type === null) return [protocol];
-  const pieces = fragment(protocol, way, rule.protocol!, `ct_tp_src=${type}${code === null ? '' : `,ct_tp_dst=${code}`}`);
-  if (!way.answer) return [`${protocol},icmp_type=${type}${code === null ? '' : `,icmp_code=${code}`}${whole(type)}`, ...pieces];
+  if (!way.answer) return [`${protocol},icmp_type=${type}${code === null ? '' : `,icmp_code=${code}`}${whole(type)}`];
   const answer = ANSWERS[protocol]![type];
-  return answer === undefined ? [] : [`${protocol},icmp_type=${answer}${whole(answer)}`, ...pieces];
+  return answer === undefined ? [] : [`${protocol},icmp_type=${answer}${whole(answer)}`];
 }
 
-/** Fragments show type 0 too. */
+/** Open vSwitch shows no ports and no type of fragments, not of the first one either (ovs-ofctl(8), set-frags): type 0 must not be all of them. */
 const whole = (type: number): string => (type === 0 ? ',nw_frag=no' : '');
-
-/**
- * Open vSwitch shows no ports and no type of fragments, not of the first one either (ovs-ofctl(8), set-frags). Its
- * connection tracker, which puts the packet together to know its connection, tells those of the connection's first packet.
- */
-function fragment(protocol: string, way: Way, number: number, ports: string): string[] {
-  return way.state ? [`${protocol},nw_frag=yes,ct_nw_proto=${number},${ports}`] : [];
-}
