@@ -39,11 +39,13 @@ export interface CloudOptions {
   readonly config?: string;
   /** Milliseconds that the scenario may take; 300,000 without it. */
   readonly timeout?: number;
+  /** Why it does not run now; false where it does. */
+  readonly skip?: string | false;
 }
 
 /** Declares a scenario: a test with a cloud of its own, the oracles at its end, and nothing left afterwards. */
 export function scenario(title: string, options: CloudOptions, run: (cloud: Cloud, t: TestContext) => Promise<void>): void {
-  test(title, { timeout: options.timeout ?? 300_000 }, async (t) => {
+  test(title, { timeout: options.timeout ?? 300_000, skip: options.skip ?? false }, async (t) => {
     const cloud = await Cloud.up(options);
     try {
       await run(cloud, t);
