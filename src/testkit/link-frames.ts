@@ -8,6 +8,8 @@ import type { BuiltEndpoint } from './topology-build.ts';
 
 export interface LinkFrame {
   readonly title: string;
+  /** The neighbour that it goes to, if it is for one only. */
+  readonly to?: string;
   frame(token: Buffer): Buffer;
 }
 
@@ -22,7 +24,7 @@ export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: 
   const own4 = addresses.find((address) => !address.includes(':'))!;
   const own6 = addresses.find((address) => address.includes(':'));
   const frames: LinkFrame[] = [];
-  const add = (title: string, frame: (token: Buffer) => Buffer): void => void frames.push({ title, frame });
+  const add = (title: string, frame: (token: Buffer) => Buffer, to?: string): void => void frames.push({ title, frame, ...(to !== undefined && { to }) });
 
   const arpFrom = (op: 'request' | 'reply', source: string, sha: string, spa: string): void => add(`arp ${op} of ${source}: ${spa} is at ${sha}`, (token) => withTail(arp(BROADCAST, source, { op, sha, spa, tpa: '169.254.255.254' }), 42, token));
   for (const op of ['request', 'reply'] as const) {
@@ -49,12 +51,13 @@ export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: 
     for (const [sport, dport] of DHCP_PORTS[6]) add(`udp6 ${sport} > ${dport} of ${source} to all`, (data) => udp('33:33:00:01:00:02', source, { from: linkLocal(mac), to: 'ff02::1:2', sport, dport, data }));
   }
   for (const neighbour of neighbours) {
+    const toIt = (title: string, frame: (token: Buffer) => Buffer): void => add(title, frame, neighbour.name);
     const to4 = neighbour.addresses[0]!;
-    for (const [sport, dport] of DHCP_PORTS[4]) add(`udp ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: own4, to: to4, sport, dport, data }));
-    for (const [sport, dport] of DHCP_PORTS[6]) add(`udp6 ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: linkLocal(mac), to: linkLocal(neighbour.mac), sport, dport, data }));
-    for (const from of [linkLocal(mac), neighbouring(linkLocal(mac))]) add(`udp6 of ${from} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from, to: linkLocal(neighbour.mac), sport: 5000, dport: 5000, data }));
-    add(`ethertype 88b5 to ${neighbour.name}`, (token) => ethernet(neighbour.mac, mac, 0x88b5, token));
-    for (const vlan of [1, 2, 3]) add(`vlan ${vlan} to ${neighbour.name}`, (data) => tagged(vlan, udp(neighbour.mac, mac, { from: own4, to: to4, sport: 5000, dport: 5000, data })));
+    for (const [sport, dport] of DHCP_PORTS[4]) toIt(`udp ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: own4, to: to4, sport, dport, data }));
+    for (const [sport, dport] of DHCP_PORTS[6]) toIt(`udp6 ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: linkLocal(mac), to: linkLocal(neighbour.mac), sport, dport, data }));
+    for (const from of [linkLocal(mac), neighbouring(linkLocal(mac))]) toIt(`udp6 of ${from} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from, to: linkLocal(neighbour.mac), sport: 5000, dport: 5000, data }));
+    toIt(`ethertype 88b5 to ${neighbour.name}`, (token) => ethernet(neighbour.mac, mac, 0x88b5, token));
+    for (const vlan of [1, 2, 3]) toIt(`vlan ${vlan} to ${neighbour.name}`, (data) => tagged(vlan, udp(neighbour.mac, mac, { from: own4, to: to4, sport: 5000, dport: 5000, data })));
   }
   for (const vlan of [1, 2, 3]) {
     add(`vlan ${vlan} arp to all`, (token) => tagged(vlan, withTail(arp(BROADCAST, mac, { op: 'request', sha: mac, spa: own4, tpa: '169.254.255.254' }), 42, token)));

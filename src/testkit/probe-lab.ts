@@ -12,7 +12,7 @@ import { until } from './cloud.ts';
 import { arp, BROADCAST, neighbourSolicitation } from './frames.ts';
 import { probeFrame } from './probe-frame.ts';
 import { type MatrixProbe, probeMatrix } from './probe-matrix.ts';
-import { Prober, type ProbeResult } from './prober.ts';
+import { Prober, type ProbeResult, type ProbeRun } from './prober.ts';
 import type { TopologyPart } from './topology.ts';
 import { type BuiltEndpoint, type BuiltTopology, type Construction, construct, OUTSIDE } from './topology-build.ts';
 
@@ -81,10 +81,15 @@ export class ProbeLab {
     const probes = probeMatrix(topology, this.#nextProbe, options);
     this.#nextProbe += probes.length;
     // Switches learn from whoever claims a MAC: what is not the sender's own comes last.
-    const phases = [probes.filter(({ spoofed }) => !spoofed), probes.filter(({ spoofed, raw }) => spoofed && !raw), probes.filter(({ raw }) => raw)].map(framesOf);
+    const phases = [probes.filter(({ spoofed }) => !spoofed), probes.filter(({ spoofed, raw }) => spoofed && !raw), probes.filter(({ raw, back }) => raw && !back)].map(framesOf);
     const senders = ['outside', ...topology.endpoints.filter(({ part }) => part.up).map(({ name }) => name)];
-    const result = await this.#prober.run({ senders, sentinels: sentinels(topology, senders), questions: questions(topology), phases });
-    return observation(probes, result);
+    const run = (sent: ProbeRun['phases']) => this.#prober.run({ senders, sentinels: sentinels(topology, senders), questions: questions(topology), phases: sent });
+    const there = await run(phases);
+    const back = probes.filter((probe) => probe.back);
+    if (back.length === 0) return observation(probes, there);
+    await this.forget(topology);
+    const { stations, wires } = await run([framesOf(back)]);
+    return observation(probes, { ...there, stations: [...there.stations, ...stations], wires: [...there.wires, ...wires] });
   }
 
   /** Connections of earlier probes are cut on every host, in the switch and in the routers; routers forget their neighbours, whom somebody may have claimed to be. */

@@ -17,6 +17,8 @@ export interface MatrixProbe {
   readonly stray: boolean;
   /** Sent in place of `frame`. */
   readonly raw?: Buffer;
+  /** Its ports are fixed, and a frame the other way would pass for its answer, or it for that one's: it is sent once all others are forgotten. */
+  readonly back?: boolean;
 }
 
 /**
@@ -114,11 +116,11 @@ class Matrix {
 
   onLink(endpoint: BuiltEndpoint): void {
     const neighbours = this.#topology.endpoints.filter((other) => other !== endpoint && other.network_id === endpoint.network_id);
-    for (const { title, frame } of linkFrames(endpoint, neighbours)) {
+    for (const { title, frame, to } of linkFrames(endpoint, neighbours)) {
       const id = this.#next++;
       this.probes.push({
         frame: { id, destination_mac: '', source_mac: endpoint.mac, source_ip: '', destination_ip: '', protocol: 'vrrp', source_port: 0, destination_port: 0, answered: false },
-        from: endpoint, spoofed: {}, stray: true, title: `${endpoint.name}: ${title}`, raw: frame(tokenOf(id, 'L')),
+        from: endpoint, spoofed: {}, stray: true, title: `${endpoint.name}: ${title}`, raw: frame(tokenOf(id, 'L')), back: to !== undefined && to < endpoint.name,
       });
     }
   }

@@ -17,7 +17,7 @@ const DOCUMENT = fileURLToPath(new URL('../../docs/equivalent-mutants.md', impor
 const ALL = process.env['PATCHBAY_TEST_ALL'] === '1';
 const RUNS = ALL || process.env['PATCHBAY_MUTANTS'] !== undefined;
 const SEED = '1';
-const SAMPLE = Number(process.env['PATCHBAY_MUTANTS'] ?? 40);
+const SAMPLE = Number(process.env['PATCHBAY_MUTANTS']) || 40;
 /** Of all mutants, so many may go unnoticed. */
 const MOST_EQUIVALENT = 0.3;
 
