@@ -1,9 +1,9 @@
 /** The namespace of a DHCP server: a veth pair to br-int with the server's addresses, and its way to other subnets and out. */
 import type { DhcpServerItem } from '#hoststate/dhcp.ts';
 import { cidrContains, formatCidr, parseCidr } from '#net/cidr.ts';
-import { formatIp, parseIp } from '#net/ip.ts';
+import { formatIp, isLinkLocal, parseIp } from '#net/ip.ts';
 import { COMMON_SYSCTLS, type DesiredLinks, type Route } from '#agent/drivers/link/desired.ts';
-import { canonicalAddress, isLinkLocal, metadataAddresses } from '#agent/drivers/link/address.ts';
+import { canonicalAddress, metadataAddresses } from '#agent/drivers/link/address.ts';
 import { dhcpNamespace } from '#agent/drivers/netns/owned.ts';
 
 const DHCP_SYSCTLS = ['net.ipv4.ip_forward=0', ...COMMON_SYSCTLS, 'net.ipv6.conf.all.forwarding=0'];

@@ -1,8 +1,8 @@
 /** The namespace of a router: its legs, the addresses on them, and where packets go from there (N-L3-7…9, N-L3-16). */
 import { cidrContains, formatCidr, parseCidr } from '#net/cidr.ts';
-import { formatIp, parseIp } from '#net/ip.ts';
+import { formatIp, isLinkLocal, parseIp } from '#net/ip.ts';
 import type { RouterItem, RouterPortItem } from '#hoststate/router.ts';
-import { canonicalAddress, isLinkLocal, LEAST_IPV6_MTU, METADATA_IPV6 } from '#agent/drivers/link/address.ts';
+import { canonicalAddress, LEAST_IPV6_MTU, METADATA_IPV6 } from '#agent/drivers/link/address.ts';
 import { COMMON_SYSCTLS, type DesiredDevice, type DesiredLinks, type Route } from '#agent/drivers/link/desired.ts';
 import { routerNamespace } from '#agent/drivers/netns/owned.ts';
 import type { RouterView } from './router-table.ts';

@@ -92,6 +92,11 @@ export function eui64(prefix: Ip, mac: string): Ip {
   return { version: 6, value: (prefix.value >> 64n << 64n) | id.reduce((value, byte) => (value << 8n) | byte, 0n) };
 }
 
+/** True in fe80::/10 (RFC 4291 §2.4). */
+export function isLinkLocal({ version, value }: Ip): boolean {
+  return version === 6 && value >> 118n === 0xfe80n >> 6n;
+}
+
 /** The MAC that an address was made of by `eui64`; `undefined` for any other. */
 export function macOfEui64({ version, value }: Ip): string | undefined {
   if (version !== 6 || ((value >> 24n) & 0xffffn) !== 0xfffen) return undefined;

@@ -16,7 +16,7 @@ export interface Advice {
 const DISTANCE: Readonly<Record<Misfit, number>> = { port: 1, remote: 2, protocol: 4, ethertype: 100, direction: 100 };
 const SAYS: Readonly<Record<Misfit, string>> = { port: 'the port differs', remote: 'the other end differs', protocol: 'the protocol differs', ethertype: '', direction: '' };
 
-export function repairs(walk: Walk, index: HostIndex, rules: readonly RuleItem[], port: PortItem, packet: Packet, direction: 'ingress' | 'egress'): { nearest: string | undefined; lines: string[] } {
+export function repairs(walk: Walk, index: HostIndex, rules: readonly RuleItem[], port: PortItem, packet: Packet, direction: 'ingress' | 'egress'): Advice {
   const ranked = rules
     .map((rule) => ({ rule, lacks: misfits(index, rule, packet, direction) }))
     .map((one) => ({ ...one, distance: one.lacks.reduce((sum, misfit) => sum + DISTANCE[misfit], 0) }))

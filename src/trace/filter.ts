@@ -30,7 +30,7 @@ export function filter(walk: Walk, index: HostIndex, port: PortItem, packet: Pac
 }
 
 /** Why no rule admits the packet, and what would. */
-function refusal(walk: Walk, index: HostIndex, port: PortItem, packet: Packet, direction: Direction): [text: string, repair: string[]] {
+function refusal(walk: Walk, index: HostIndex, port: PortItem, packet: Packet, direction: Direction): [text: string, repair: readonly string[]] {
   const groups = port.security_groups.map((id) => nameText(walk.named('security_group', id)));
   const what = `${serviceText(packet)} ${direction === 'ingress' ? `from ${packet.source_ip}` : `to ${packet.destination_ip}`}`;
   const answer = walk.connection && !port.stateful ? ' (an answer: its groups are stateless and know no connection)' : '';

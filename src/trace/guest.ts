@@ -1,7 +1,7 @@
 /** A guest sends: with which of its addresses, and to whom on its network, as DHCP and router advertisements have told it. */
 import type { PortItem } from '#hoststate/port.ts';
 import { type Cidr, cidrContains, parseCidr } from '#net/cidr.ts';
-import { type Ip, parseIp } from '#net/ip.ts';
+import { type Ip, isLinkLocal, parseIp } from '#net/ip.ts';
 import { METADATA_ADDRESSES } from './arrival.ts';
 import type { HostIndex } from './host-index.ts';
 import { neighbours } from './neighbour.ts';
@@ -72,5 +72,4 @@ function prefixesOf(walk: Walk, port: PortItem): { cidr: Cidr; subnet: TracedSub
   });
 }
 
-const isLinkLocal = (ip: Ip): boolean => ip.version === 6 && ip.value >> 118n === 0xfe80n >> 6n;
 const isMulticastAddress = (ip: Ip): boolean => (ip.version === 6 ? ip.value >> 120n === 0xffn : ip.value === 0xffffffffn || ip.value >> 28n === 0xen);

@@ -1,7 +1,7 @@
 /** A router's namespace: translation of the destination, route, filter, translation of the source (docs/design/routers.md). */
 import type { RouterPortItem } from '#hoststate/router.ts';
 import { type Cidr, cidrContains, formatCidr, parseCidr } from '#net/cidr.ts';
-import { type Ip, parseIp } from '#net/ip.ts';
+import { type Ip, isLinkLocal, parseIp } from '#net/ip.ts';
 import { METADATA_ADDRESSES } from './arrival.ts';
 import type { HostIndex, TracedRouter } from './host-index.ts';
 import { neighbours } from './neighbour.ts';
@@ -50,7 +50,7 @@ function sendOn(walk: Walk, index: HostIndex, traced: TracedRouter, leg: RouterP
   const object = walk.named('router', router.router_id);
   if (isOwn(traced, packet.destination_ip)) return local(walk, index, leg, packet, 'router');
   const ip = parseIp(packet.destination_ip);
-  if (ip?.version === 6 && ip.value >> 118n === 0xfe80n >> 6n) return drop(index.host, object, 'no-route', `${packet.destination_ip} is link-local: no router sends it on`);
+  if (ip && isLinkLocal(ip)) return drop(index.host, object, 'no-route', `${packet.destination_ip} is link-local: no router sends it on`);
   const route = routeTo(traced, ip);
   if (!route) return noRoute(walk, index.host, traced, packet);
   const refused = how === 'new' ? mayForward(traced, leg, route.leg, versionOf(packet.destination_ip)) : undefined;

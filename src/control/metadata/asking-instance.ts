@@ -3,7 +3,7 @@ import type { World } from '#compile/world.ts';
 import type { Server } from '#model/compute.ts';
 import type { Config } from '#model/config.ts';
 import { port as portResource, type Port } from '#model/networks.ts';
-import { formatIp, type Ip, macOfEui64, parseIp } from '#net/ip.ts';
+import { formatIp, type Ip, isLinkLocal, macOfEui64, parseIp } from '#net/ip.ts';
 import type { MetadataAnswer, MetadataQuestion } from '#protocol/messages.ts';
 import type { Reader } from '#store/store.ts';
 import { Table } from '#store/table.ts';
@@ -55,8 +55,4 @@ function ownerOf(world: World, port: Port): Server | undefined {
 /** HAProxy shows IPv4 as `::ffff:10.0.0.5` where it listens on both. */
 function unmapped({ version, value }: Ip): Ip {
   return version === 6 && value >> 32n === 0xffffn ? { version: 4, value: value & 0xffffffffn } : { version, value };
-}
-
-function isLinkLocal({ version, value }: Ip): boolean {
-  return version === 6 && value >> 118n === 0xfe80n >> 6n;
 }

@@ -1,6 +1,6 @@
 /** Addresses as `ip` prints them, and those that mean the metadata service. */
 import { parseCidr } from '#net/cidr.ts';
-import { formatIp, type Ip, parseIp } from '#net/ip.ts';
+import { formatIp, parseIp } from '#net/ip.ts';
 
 /** Where a guest asks for metadata, over IPv4 and over IPv6. */
 export const METADATA_IPV4 = '169.254.169.254';
@@ -19,9 +19,4 @@ export function canonicalAddress(text: string): string | undefined {
   const [address, prefix] = text.split('/', 2);
   const ip = parseIp(address!);
   return ip && parseCidr(text) ? `${formatIp(ip)}/${prefix ?? (ip.version === 4 ? 32 : 128)}` : undefined;
-}
-
-/** True in fe80::/10. */
-export function isLinkLocal(ip: Ip): boolean {
-  return ip.version === 6 && ip.value >> 118n === 0xfe80n >> 6n;
 }
