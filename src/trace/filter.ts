@@ -22,7 +22,7 @@ export function filter(walk: Walk, index: HostIndex, port: PortItem, packet: Pac
     if (forged !== undefined) return { end: drop(at.host, at.object, 'port-security', `port security of ${nameText(at.object)} drops it: ${forged}`, forgeryRepair(port, packet)) };
     if (sentUnasked(packet)) return passed('base', `${nameText(at.object)} may send ${serviceText(packet)} without a rule`);
   } else if (receivedUnasked(packet)) return passed('base', `${nameText(at.object)} gets ${serviceText(packet)} without a rule`);
-  if (port.stateful && walk.connection?.ports.get(port.port_id)?.some((there) => answers(packet, there))) return { pass: { type: 'conntrack', ...at, direction, text: `${nameText(at.object)} knows the connection: its answers pass` } };
+  if (walk.connection?.ports.get(port.port_id)?.some((there) => answers(packet, there))) return { pass: { type: 'conntrack', ...at, direction, text: `${nameText(at.object)} knows the connection: its answers pass` } };
   for (const rule of rulesOf(index, port)) {
     if (misfits(index, rule, packet, direction).length === 0) return passed('rule', `${direction} rule ${rule.rule_id} of ${nameText(walk.named('security_group', rule.security_group_id))} admits it: ${textOf(walk, rule)}`, rule);
   }
