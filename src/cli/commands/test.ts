@@ -1,11 +1,15 @@
 /** `patchbay test`: types and tests, kind by kind, with what they need installed first. */
 import { spawn } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, UsageError } from '../command.ts';
+import { printFailures, readReport, type TestReport } from '../test-report.ts';
 import { PACKAGES, TEST_PACKAGES, ensurePackages } from '../packages.ts';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const ROOT = dirname(fileURLToPath(new URL('../../../package.json', import.meta.url)));
+const REPORTER = fileURLToPath(new URL('../test-report.ts', import.meta.url));
 
 interface Kind {
   readonly files: readonly string[];
@@ -33,8 +37,8 @@ export const command: Command = {
     const all = options['all'] === true;
     const kinds = Object.entries(KINDS).filter(([name, kind]) => (positionals.length > 0 ? positionals.includes(name) : all || !kind.onRequest));
     if (process.getuid?.() === 0) await ensurePackages([...PACKAGES, ...TEST_PACKAGES], (line) => console.log(line));
-    if ((await runInherit([`${ROOT}/node_modules/.bin/tsc`], {})).code !== 0) throw new Error('the types do not hold; see above');
-    const total = { tests: 0, pass: 0, fail: 0, skipped: 0 };
+    if ((await runInherit([`${ROOT}/node_modules/.bin/tsc`], process.env)) !== 0) throw new Error('the types do not hold; see above');
+    const reports: TestReport[] = [];
     const failed: string[] = [];
     for (const [name, kind] of kinds) {
       const files = globSync(kind.files, { cwd: ROOT }).sort();
@@ -43,35 +47,35 @@ export const command: Command = {
         continue;
       }
       console.log(`\n${name}: ${files.length} files`);
-      const env = { ...process.env, PATCHBAY_TEST_ALL: all ? '1' : '' };
-      const argv = [process.execPath, '--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec', ...(kind.exclusive ? ['--test-concurrency=1'] : []), ...files];
-      const { code, output } = await runInherit(argv, env);
-      const counts = readCounts(output);
-      for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += counts[key];
+      const { code, report } = await runTests(files, kind.exclusive, { ...process.env, PATCHBAY_TEST_ALL: all ? '1' : '' });
+      reports.push(report);
+      console.log(`\n${name}: the slowest files: ${report.seconds.slice(0, 5).map(({ file, seconds }) => `${basename(file)} ${seconds.toFixed(0)} s`).join(', ')}`);
       if (code !== 0) failed.push(name);
     }
-    console.log(`\n${total.tests} tests ran: ${total.pass} passed, ${total.fail} failed, ${total.skipped} skipped`);
+    const failures = reports.flatMap((report) => report.failures);
+    const sum = (key: 'tests' | 'passed' | 'skipped'): number => reports.reduce((total, report) => total + report[key], 0);
+    console.log(['', ...printFailures(failures, ROOT), `${sum('tests')} tests ran: ${sum('passed')} passed, ${sum('tests') - sum('passed') - sum('skipped')} failed, ${sum('skipped')} skipped`].join('\n'));
     if (failed.length === 0) return 0;
     throw new Error(`failed kinds: ${failed.join(', ')}`);
   },
 };
 
-/** The counts at the end of the spec reporter's text. */
-export function readCounts(output: string): { tests: number; pass: number; fail: number; skipped: number } {
-  const count = (name: string) => Number(output.matchAll(new RegExp(`^(?:\\x1b\\[[0-9;]*m)*ℹ ${name} (\\d+)`, 'gm')).toArray().at(-1)?.[1] ?? 0);
-  return { tests: count('tests'), pass: count('pass'), fail: count('fail'), skipped: count('skipped') };
+/** Runs test files, which say what they find as they go; resolves with what there is to say of them at the end. */
+async function runTests(files: readonly string[], exclusive: boolean, env: NodeJS.ProcessEnv): Promise<{ code: number; report: TestReport }> {
+  const folder = mkdtempSync(join(tmpdir(), 'patchbay-test-'));
+  try {
+    const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout', `--test-reporter=${REPORTER}`, `--test-reporter-destination=${folder}/report`];
+    const code = await runInherit([process.execPath, '--disable-warning=ExperimentalWarning', '--test', ...reporters, ...(exclusive ? ['--test-concurrency=1'] : []), ...files], env);
+    return { code, report: readReport(readFileSync(`${folder}/report`, 'utf8')) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
-/** Runs a command whose output is shown as it comes, and kept. */
-function runInherit(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<{ code: number; output: string }> {
+function runInherit(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(argv[0]!, argv.slice(1), { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
-    let output = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output = (output + text).slice(-65_536);
-      process.stdout.write(text);
-    });
+    const child = spawn(argv[0]!, argv.slice(1), { cwd: ROOT, env, stdio: ['ignore', 'inherit', 'inherit'] });
     child.once('error', reject);
-    child.once('close', (code) => resolve({ code: code ?? 1, output }));
+    child.once('close', (code) => resolve(code ?? 1));
   });
 }
