@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import type { DhcpHostItem, DhcpServerItem } from '#hoststate/dhcp.ts';
 import { ipBatch } from '#agent/drivers/command.ts';
 import { readProcess, runningProcesses } from '#agent/drivers/daemon/owned.ts';
-import { stopProcess } from '#agent/drivers/daemon/stop.ts';
+import { stopProcess } from '#agent/drivers/daemon/signal.ts';
 import { applyDnsmasq, DNSMASQ, optionRefusals, readDnsmasq, readLeases, userFor } from '#agent/drivers/dnsmasq/apply.ts';
 import { type DesiredDnsmasq, desiredDnsmasq, serverRefusal } from '#agent/drivers/dnsmasq/desired.ts';
 import { type HostEntry, hostEntry } from '#agent/drivers/dnsmasq/hosts.ts';

@@ -140,8 +140,8 @@ async function quiet(cloud: Cloud): Promise<void> {
   });
 }
 
-function plans(cloud: Cloud, host: string, from: number): unknown[] {
-  return cloud.log(host).slice(from).filter(({ msg }) => msg === 'plan').map(({ what, lines }) => ({ what, lines }));
+function plans(cloud: Cloud, host: string, from: number): string[] {
+  return cloud.log(host).slice(from).filter(({ msg }) => msg === 'plan').map(({ what, lines }) => `${what}: ${(lines as string[]).join('; ')}`);
 }
 
 async function compileFrom(store: Store, cloud: Cloud, host: string): Promise<string> {

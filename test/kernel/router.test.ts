@@ -160,7 +160,16 @@ function registerTests(): void {
     await apply([{ ...announcing, advertisements: [{ cidr: '2001:db8:1::/64', mode: 'dhcpv6-stateful', dns_nameservers: [] }] }]);
     assert.deepEqual(plans, [`write ${folder}/radvd/${NAMESPACE}/config`, 'kill -HUP radvd']);
     await apply([INNER]);
-    assert.doesNotMatch(await sh(`ps -o args -p "$(ip netns pids ${NAMESPACE} | tr '\\n' ',')" || true`), /radvd/);
+    const radvds = (): Promise<string> => sh(`ps -o args -p "$(ip netns pids ${NAMESPACE} | tr '\\n' ',')" || true`);
+    for (let i = 0; i < 5; i++) {
+      const advertisers = new Advertisers({ root: `${folder}/radvd`, intervals: { min: 3, max: 4 } });
+      await advertisers.ensure(NAMESPACE, [announcing]);
+      await advertisers.ensure(NAMESPACE, [{ ...announcing, mtu: 1400 }]);
+      await sh('sleep 0.1');
+      assert.match(await radvds(), /radvd/, 'a change right after the start ends it');
+      await advertisers.remove(NAMESPACE);
+    }
+    assert.doesNotMatch(await radvds(), /radvd/);
   });
 
   test('law 4: a proxy that does not start costs metadata only, and is tried again by itself', async () => {

@@ -5,7 +5,7 @@ import { inNamespace } from '#agent/drivers/command.ts';
 import { readText, replaceFile } from './files.ts';
 import { isElsewhere, type OwnedProcess, readProcess, runningProcesses } from './owned.ts';
 import type { DaemonPlan, DesiredDaemon, FoundDaemon } from './plan.ts';
-import { stopProcess } from './stop.ts';
+import { stopProcess, tellReload } from './signal.ts';
 
 /** Reads folder and process; `pids` is what else was seen of the folder. A second process is ended. The namespace exists. */
 export async function readDaemon({ program, folder, namespace }: DesiredDaemon, pids: readonly number[]): Promise<FoundDaemon> {
@@ -31,7 +31,7 @@ export async function applyDaemon(desired: DesiredDaemon, plan: DaemonPlan, foun
   rmSync(join(folder, 'loaded'), { force: true });
   if (plan.write) replaceFile(join(folder, 'config'), config);
   let serving: OwnedProcess | undefined = old ?? undefined;
-  if (plan.action === 'reload') process.kill(old!.pid, 'SIGHUP');
+  if (plan.action === 'reload') await tellReload(program, old!.pid, folder);
   else {
     if (old && change === 'SIGHUP') await stopProcess(program, old.pid, folder);
     // Returns when it serves: only then does its first process end.

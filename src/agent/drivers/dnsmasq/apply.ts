@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandError, command, inNamespace } from '#agent/drivers/command.ts';
 import { readText, replaceFile } from '#agent/drivers/daemon/files.ts';
 import { isElsewhere, type OwnedProcess, readProcess, runningProcesses } from '#agent/drivers/daemon/owned.ts';
-import { stopProcess } from '#agent/drivers/daemon/stop.ts';
+import { stopProcess } from '#agent/drivers/daemon/signal.ts';
 import { type DesiredDnsmasq, READ_FILES, type ReadFiles } from './desired.ts';
 import { type Lease, type LeaseTable, parseLeases, withoutLeases } from './parse.ts';
 import type { DnsmasqPlan, FoundDnsmasq } from './plan.ts';
