@@ -6,7 +6,7 @@ import { Compiler } from '#compile/compiler.ts';
 import { loadIntent } from '#control/hosts/intent.ts';
 import type { HostState } from '#hoststate/host-state.ts';
 import type { Store } from '#store/store.ts';
-import { askFor, nastyObjects } from '#testkit/nasty-objects.ts';
+import { ANNOUNCED, askFor, nastyObjects } from '#testkit/nasty-objects.ts';
 import { hostTexts } from '#testkit/host-texts.ts';
 import { config } from '#testkit/network-rows.ts';
 import { routerApi } from '#testkit/router-api.ts';
@@ -37,7 +37,7 @@ test('law 4, OSSA-2014-014, OSSA-2014-039, OSSA-2015-012, OSSA-2019-001, OSSA-20
     for (const line of texts.links) assert.match(line, /^[A-Za-z0-9 ./:=_-]+$/);
     for (const script of [...texts.nft, ...texts.radvd]) assert.ok(!CONTROL.test(script.replace(/[\t\n]/g, '')), script);
     await api.close();
-  })), { numRuns: 40 });
+  })), { numRuns: 40, examples: [[ANNOUNCED]] });
 });
 
 /** Compiled by a compiler that has seen nothing; nothing of it may fail. */

@@ -6,8 +6,11 @@ import { type Intervals, radvdConfig } from './drivers/radvd/desired.ts';
 /** Debian's package brings it. */
 const USER = 'radvd';
 
+/** Not in the state folder: radvd reads its file again as USER, and ends when a folder on the way is closed to that one. */
+export const RADVD_ROOT = '/run/patchbay/radvd';
+
 export interface AdvertisersOptions {
-  /** An absolute path; the files of a namespace's radvd are in a folder of its name below it. */
+  /** An absolute path, open to every user; the files of a namespace's radvd are in a folder of its name below it. */
   readonly root: string;
   readonly intervals: Intervals;
   /** Hears every plan that is not empty, as the lines an operator would type, before it is carried out. */

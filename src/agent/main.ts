@@ -15,7 +15,7 @@ import { parseIp } from '#net/ip.ts';
 import { loadConfig, physnetMap } from '#model/config.ts';
 import type { OpenFlowClient } from '#openflow/openflow-client.ts';
 import { Vswitch } from '#openflow/vswitch.ts';
-import { Advertisers } from './advertisers.ts';
+import { Advertisers, RADVD_ROOT } from './advertisers.ts';
 import { Agent } from './agent.ts';
 import { DhcpManager } from './dhcp-manager.ts';
 import { flushZones } from './drivers/conntrack/apply.ts';
@@ -37,6 +37,8 @@ for (const name of ['host', 'state', 'controller'] as const) if (!values[name]) 
 const roles = HOST_ROLES.filter((role) => values.roles?.split(',').includes(role) ?? true);
 if (values.roles !== undefined && roles.join() !== values.roles.split(',').sort().join()) refuse(`--roles takes ${HOST_ROLES.join(' and ')}, not '${values.roles}'`);
 const { host, state, controller } = values as { host: string; state: string; controller: string };
+// Programs read files of ours as users of their own, and whoever started us may have a stricter umask.
+process.umask(0o022);
 const log = jsonLog(host);
 const config = loadConfig(values.config ? readFileSync(values.config, 'utf8') : '');
 
@@ -61,7 +63,7 @@ const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wa
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
 const proxies = new MetadataProxies({ root: join(state, 'metadata'), socket: METADATA_PROXY_SOCKET, onPlan: (namespace, lines) => plan(`metadata ${namespace}`, lines) });
 const dhcp = new DhcpManager({ stateDir: state, plugger, proxies, wake, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });
-const advertisers = new Advertisers({ root: join(state, 'radvd'), intervals: { min: config.min_rtr_adv_interval, max: config.max_rtr_adv_interval }, onPlan: (namespace, lines) => plan(`radvd ${namespace}`, lines) });
+const advertisers = new Advertisers({ root: RADVD_ROOT, intervals: { min: config.min_rtr_adv_interval, max: config.max_rtr_adv_interval }, onPlan: (namespace, lines) => plan(`radvd ${namespace}`, lines) });
 const routing = new RouterManager({ plugger, proxies, advertisers, wake, onPlan: (routerId, lines) => plan(`router ${routerId}`, lines) });
 const instances = new InstanceDrivers({ hostDir: state, layersDir: join(state, '..', '..', 'layers'), imagePath: async (id) => join(state, '..', '..', 'images', id) });
 

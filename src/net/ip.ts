@@ -92,6 +92,11 @@ export function eui64(prefix: Ip, mac: string): Ip {
   return { version: 6, value: (prefix.value >> 64n << 64n) | id.reduce((value, byte) => (value << 8n) | byte, 0n) };
 }
 
+/** The link-local address that a station with this MAC gives itself (RFC 4862 §5.3). */
+export function linkLocalOf(mac: string): string {
+  return formatIp(eui64({ version: 6, value: 0xfe80n << 112n }, mac));
+}
+
 /** True in fe80::/10 (RFC 4291 §2.4). */
 export function isLinkLocal({ version, value }: Ip): boolean {
   return version === 6 && value >> 118n === 0xfe80n >> 6n;

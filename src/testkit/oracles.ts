@@ -40,7 +40,7 @@ export async function inventory(cloud: Cloud, host: string): Promise<string> {
     for n in /run/netns/qrouter-*; do [ -e $n ] || continue; n=\${n##*/}; echo "# $n"; ip -n $n -o address show | awk '{print $2, $4}'; ip -n $n route; ip -n $n -6 route; ip netns exec $n nft list ruleset; done
     echo "# mounts"; grep -cE 'overlay|instances' /proc/mounts || true
     echo "# nft"; nft list ruleset
-    echo "# files"; cd ${statePath.hostFolder(cloud.state, host)}; find dhcp metadata radvd instances machines -mindepth 1 -maxdepth 1 2>/dev/null | sort`;
+    echo "# files"; cd ${statePath.hostFolder(cloud.state, host)}; find dhcp metadata /run/patchbay/radvd instances machines -mindepth 1 -maxdepth 1 2>/dev/null | sort`;
   return cloud.host(host, 'sh', '-c', script);
 }
 

@@ -1,7 +1,7 @@
 /** Port security: who a guest may claim to be, and what every guest may send and get without a rule (docs/design/ovs-pipeline.md, tables 24, 25, 71, 81). */
 import type { PortItem } from '#hoststate/port.ts';
 import { cidrContains, parseCidr } from '#net/cidr.ts';
-import { eui64, formatIp, type Ip, parseIp } from '#net/ip.ts';
+import { type Ip, linkLocalOf, parseIp } from '#net/ip.ts';
 import { ICMP, ICMPV6, type Packet, UDP, versionOf } from './packet.ts';
 
 /** Why port security drops what the guest sends; undefined when the guest is what it says. */
@@ -44,10 +44,9 @@ interface Identity {
 }
 
 function identities(port: PortItem): Identity[] {
-  const linkLocal = (mac: string): string => formatIp(eui64(parseIp('fe80::')!, mac));
   return [
-    { mac: port.mac_address, addresses: [...port.ip_addresses, linkLocal(port.mac_address)] },
-    ...port.allowed_address_pairs.map((pair) => ({ mac: pair.mac_address, addresses: [pair.ip_address, linkLocal(pair.mac_address)] })),
+    { mac: port.mac_address, addresses: [...port.ip_addresses, linkLocalOf(port.mac_address)] },
+    ...port.allowed_address_pairs.map((pair) => ({ mac: pair.mac_address, addresses: [pair.ip_address, linkLocalOf(pair.mac_address)] })),
   ];
 }
 

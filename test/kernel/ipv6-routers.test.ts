@@ -52,10 +52,14 @@ scenario('routers and IPv6: addresses by advertisement and by DHCPv6, and the wa
 
   await t.test('a leg that goes takes its advertisement along', async () => {
     const host = gateway['binding:host_id'];
+    const serving = (): Promise<string> => cloud.host(host, 'sh', '-c', 'for p in $(cat /run/patchbay/radvd/*/pid); do ps -o pid=,comm= -p $p; done');
+    const before = await serving();
+    assert.match(before, / radvd\n$/);
     const [subnet] = (await admin.get('/network/v2.0/subnets?cidr=2001:db8:1::/64')).subnets;
     await admin.request('PUT', `/network/v2.0/routers/${router.id}/remove_router_interface`, { subnet_id: subnet.id });
-    await until(10, 'radvd says it no more', async () => !(await cloud.host(host, 'sh', '-c', `cat ${cloud.state}/hosts/${host}/radvd/*/config`)).includes('2001:db8:1::'));
+    await until(10, 'radvd says it no more', async () => !(await cloud.host(host, 'sh', '-c', 'cat /run/patchbay/radvd/*/config')).includes('2001:db8:1::'));
     await admin.addInterface(router.id, subnet.id);
     await cloud.ping('vm-slaac', OUTSIDE, 20);
+    assert.equal(await serving(), before, 'one radvd took all changes');
   });
 });

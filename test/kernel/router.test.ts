@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { Advertisers } from '#agent/advertisers.ts';
 import { MetadataProxies } from '#agent/metadata-proxies.ts';
@@ -23,6 +23,7 @@ const SCOPE_B = 'bbbbbbbb-0000-4000-8000-000000000000';
 function registerTests(): void {
   const plans: string[] = [];
   const folder = mkdtempSync('/tmp/patchbay-router-');
+  chmodSync(folder, 0o755); // radvd is not root when it reads again
   after(() => rmSync(folder, { recursive: true, force: true }));
   const plugger = new BridgePlugger((portId) => BRIDGES[portId]!);
   const onPlan = (_id: string, lines: readonly string[]): void => void plans.push(...lines);
@@ -160,7 +161,7 @@ function registerTests(): void {
     await apply([{ ...announcing, advertisements: [{ cidr: '2001:db8:1::/64', mode: 'dhcpv6-stateful', dns_nameservers: [] }] }]);
     assert.deepEqual(plans, [`write ${folder}/radvd/${NAMESPACE}/config`, 'kill -HUP radvd']);
     await apply([INNER]);
-    const radvds = (): Promise<string> => sh(`ps -o args -p "$(ip netns pids ${NAMESPACE} | tr '\\n' ',')" || true`);
+    const radvds = (): Promise<string> => sh(`ps -o args= -p "$(ip netns pids ${NAMESPACE} | paste -sd,)" || true`);
     for (let i = 0; i < 5; i++) {
       const advertisers = new Advertisers({ root: `${folder}/radvd`, intervals: { min: 3, max: 4 } });
       await advertisers.ensure(NAMESPACE, [announcing]);

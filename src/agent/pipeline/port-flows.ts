@@ -1,5 +1,5 @@
 /** A port that is plugged here: who it may claim to be, and how frames find it (N-SG-3, N-OVS-5, N-OVS-15). */
-import { eui64, formatIp, parseIp } from '#net/ip.ts';
+import { linkLocalOf } from '#net/ip.ts';
 import type { PortItem } from '#hoststate/port.ts';
 import type { SegmentItem } from '#hoststate/switching.ts';
 import { hex, loadNet } from './base-flows.ts';
@@ -133,7 +133,7 @@ interface Identity {
 function identitiesOf(port: PortItem): Identity[] {
   const found = new Map<string, Identity>();
   const add = (mac: string, ip: string) => found.set(`${mac} ${ip}`, { mac, ip, version: ip.includes(':') ? 6 : 4 });
-  const linkLocal = (mac: string) => add(mac, formatIp(eui64(parseIp('fe80::')!, mac)));
+  const linkLocal = (mac: string) => add(mac, linkLocalOf(mac));
   linkLocal(port.mac_address);
   for (const ip of port.ip_addresses) add(port.mac_address, ip);
   for (const pair of port.allowed_address_pairs) {

@@ -1,7 +1,7 @@
 /** What is there: devices, addresses, routes and settings of a namespace, and the host's ends of its pairs. One program start reads a whole inside. */
 import { readFile } from 'node:fs/promises';
 import { inNamespace } from '#agent/drivers/command.ts';
-import { eui64, formatIp, parseIp } from '#net/ip.ts';
+import { linkLocalOf } from '#net/ip.ts';
 import type { DesiredLinks, Route } from './desired.ts';
 import { isQuiet } from './quiet.ts';
 
@@ -116,7 +116,7 @@ export function parseInside(text: string): FoundInside {
 }
 
 function kernelsOwn(link: AddressJson): string {
-  return formatIp(eui64(parseIp('fe80::')!, link.address));
+  return linkLocalOf(link.address);
 }
 
 function parseRoutes(routes: readonly RouteJson[], version: 4 | 6): Route[] {
