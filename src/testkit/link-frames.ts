@@ -2,8 +2,9 @@
  * Frames that port security and the base tables judge before any rule is asked: neighbour discovery, listener reports, router
  * advertisements, DHCP, ARP, tags and foreign ethertypes, each from the sender's own addresses and from others. All carry a token.
  */
-import { eui64, formatIp, ipBytes, parseIp } from '#net/ip.ts';
+import { ipBytes, linkLocalOf, parseIp } from '#net/ip.ts';
 import { arp, BROADCAST, ethernet, icmpv6, tagged, udp } from './frames.ts';
+import { macBytes } from '#net/mac.ts';
 import type { BuiltEndpoint } from './topology-build.ts';
 
 export interface LinkFrame {
@@ -15,8 +16,11 @@ export interface LinkFrame {
 
 const ALL_NODES = { mac: '33:33:00:00:00:01', ip: 'ff02::1' };
 const FOREIGN_MAC = '02:50:42:66:66:66';
-/** Listener query, report and done, router and neighbour messages, listener report of version 2, and one that nobody may send unasked. */
-const TYPES = [130, 131, 132, 133, 134, 135, 136, 143, 1];
+/** Listener query, report and done, router and neighbour messages, redirect, listener report of version 2, and one that nobody may send unasked. */
+const TYPES = [130, 131, 132, 133, 134, 135, 136, 137, 143, 1];
+/** Neighbour messages and their link-layer address options (RFC 4861). */
+const SOLICITATION = { type: 135, option: 1 };
+const ADVERTISEMENT = { type: 136, option: 2 };
 const DHCP_PORTS = { 4: [[68, 67], [67, 68], [68, 53], [67, 53], [5000, 67], [5000, 68], [68, 66], [67, 69]], 6: [[546, 547], [547, 546], [546, 53], [547, 53], [5000, 547], [5000, 546], [546, 546], [547, 547]] } as const;
 
 /** What `endpoint` sends to everybody on its network, and to each of `neighbours`. */
@@ -38,30 +42,42 @@ export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: 
 
   const macs = [mac, FOREIGN_MAC, ...(pair && pair.mac !== mac ? [pair.mac] : [])];
   for (const source of macs) {
-    const sources = [linkLocal(mac), neighbouring(linkLocal(mac)), '::', '::1', ...(own6 ? [own6, neighbouring(own6)] : []), ...(source === pair?.mac ? [linkLocal(source), neighbouring(linkLocal(source))] : [])];
+    const sources = [linkLocalOf(mac), neighbouring(linkLocalOf(mac)), '::', '::1', ...(own6 ? [own6, neighbouring(own6)] : []), ...(source === pair?.mac ? [linkLocalOf(source), neighbouring(linkLocalOf(source))] : [])];
     for (const from of new Set(sources)) {
       for (const type of TYPES) {
-        const targets = type === 136 && from !== '::' && from !== '::1' ? [from, neighbouring(from)] : [from === '::' ? linkLocal(mac) : from];
-        for (const target of targets) add(`icmpv6 ${type} of ${source} from ${from}${type === 136 ? ` for ${target}` : ''}`, (token) => icmpv6(ALL_NODES.mac, source, from, ALL_NODES.ip, type, Buffer.concat([Buffer.alloc(4), addressBytes(target), token])));
+        const targets = type === 136 && from !== '::' && from !== '::1' ? [from, neighbouring(from)] : [from === '::' ? linkLocalOf(mac) : from];
+        for (const target of targets) add(`icmpv6 ${type} of ${source} from ${from}${type === 136 ? ` for ${target}` : ''}`, (token) => icmpv6(ALL_NODES.mac, source, from, ALL_NODES.ip, type, Buffer.concat([Buffer.alloc(4), addressBytes(target), nonce(token)])));
+      }
+    }
+  }
+  const own = [linkLocalOf(mac), ...(own6 ? [own6] : [])];
+  for (const from of own) {
+    for (const { type, option } of [SOLICITATION, ADVERTISEMENT]) {
+      for (const target of own.flatMap((address) => [address, neighbouring(address)])) {
+        for (const said of [mac, FOREIGN_MAC]) {
+          add(`icmpv6 ${type} of ${mac} from ${from} for ${target} at ${said}`, (token) => icmpv6(ALL_NODES.mac, mac, from, ALL_NODES.ip, type, Buffer.concat([Buffer.alloc(4), addressBytes(target), Buffer.from([option, 1]), Buffer.from(macBytes(said)), nonce(token)])));
+        }
       }
     }
   }
   for (const source of macs) {
+    for (const from of [own4, neighbouring(own4)]) add(`udp 68 > 67 of ${source} from ${from} to all`, (data) => udp(BROADCAST, source, { from, to: '255.255.255.255', sport: 68, dport: 67, data }));
+    for (const from of [neighbouring(linkLocalOf(mac)), ...(own6 ? [own6] : [])]) add(`udp6 546 > 547 of ${source} from ${from} to all`, (data) => udp('33:33:00:01:00:02', source, { from, to: 'ff02::1:2', sport: 546, dport: 547, data }));
     for (const [sport, dport] of DHCP_PORTS[4]) add(`udp ${sport} > ${dport} of ${source} to all`, (data) => udp(BROADCAST, source, { from: sport === 68 ? '0.0.0.0' : own4, to: '255.255.255.255', sport, dport, data }));
-    for (const [sport, dport] of DHCP_PORTS[6]) add(`udp6 ${sport} > ${dport} of ${source} to all`, (data) => udp('33:33:00:01:00:02', source, { from: linkLocal(mac), to: 'ff02::1:2', sport, dport, data }));
+    for (const [sport, dport] of DHCP_PORTS[6]) add(`udp6 ${sport} > ${dport} of ${source} to all`, (data) => udp('33:33:00:01:00:02', source, { from: linkLocalOf(mac), to: 'ff02::1:2', sport, dport, data }));
   }
   for (const neighbour of neighbours) {
     const toIt = (title: string, frame: (token: Buffer) => Buffer): void => add(title, frame, neighbour.name);
     const to4 = neighbour.addresses[0]!;
     for (const [sport, dport] of DHCP_PORTS[4]) toIt(`udp ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: own4, to: to4, sport, dport, data }));
-    for (const [sport, dport] of DHCP_PORTS[6]) toIt(`udp6 ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: linkLocal(mac), to: linkLocal(neighbour.mac), sport, dport, data }));
-    for (const from of [linkLocal(mac), neighbouring(linkLocal(mac))]) toIt(`udp6 of ${from} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from, to: linkLocal(neighbour.mac), sport: 5000, dport: 5000, data }));
+    for (const [sport, dport] of DHCP_PORTS[6]) toIt(`udp6 ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: linkLocalOf(mac), to: linkLocalOf(neighbour.mac), sport, dport, data }));
+    for (const from of [linkLocalOf(mac), neighbouring(linkLocalOf(mac))]) toIt(`udp6 of ${from} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from, to: linkLocalOf(neighbour.mac), sport: 5000, dport: 5000, data }));
     toIt(`ethertype 88b5 to ${neighbour.name}`, (token) => ethernet(neighbour.mac, mac, 0x88b5, token));
     for (const vlan of [1, 2, 3]) toIt(`vlan ${vlan} to ${neighbour.name}`, (data) => tagged(vlan, udp(neighbour.mac, mac, { from: own4, to: to4, sport: 5000, dport: 5000, data })));
   }
   for (const vlan of [1, 2, 3]) {
     add(`vlan ${vlan} arp to all`, (token) => tagged(vlan, withTail(arp(BROADCAST, mac, { op: 'request', sha: mac, spa: own4, tpa: '169.254.255.254' }), 42, token)));
-    add(`vlan ${vlan} icmpv6 136 to all`, (token) => tagged(vlan, icmpv6(ALL_NODES.mac, mac, linkLocal(mac), ALL_NODES.ip, 136, Buffer.concat([Buffer.alloc(4), addressBytes(linkLocal(mac)), token]))));
+    add(`vlan ${vlan} icmpv6 136 to all`, (token) => tagged(vlan, icmpv6(ALL_NODES.mac, mac, linkLocalOf(mac), ALL_NODES.ip, 136, Buffer.concat([Buffer.alloc(4), addressBytes(linkLocalOf(mac)), nonce(token)]))));
   }
   add('ethertype 88b5 to all', (token) => ethernet(BROADCAST, mac, 0x88b5, token));
   return frames;
@@ -74,6 +90,14 @@ export function neighbouring(address: string): string {
   return address.slice(0, at) + (Number.parseInt(address.slice(at) || '0', radix) ^ 1).toString(radix);
 }
 
+/** The token as an option (RFC 3971 §5.3.2): a switch forgets target and addresses of a message with bytes behind it that are none. */
+function nonce(token: Buffer): Buffer {
+  const option = Buffer.alloc(16);
+  option.set([14, 2]);
+  token.copy(option, 2);
+  return option;
+}
+
 function withTail(frame: Buffer, at: number, token: Buffer): Buffer {
   const out = Buffer.from(frame);
   token.copy(out, at);
@@ -82,9 +106,4 @@ function withTail(frame: Buffer, at: number, token: Buffer): Buffer {
 
 function addressBytes(address: string): Buffer {
   return Buffer.from(ipBytes(parseIp(address)!));
-}
-
-/** The link-local address of a MAC. */
-export function linkLocal(mac: string): string {
-  return formatIp(eui64(parseIp('fe80::')!, mac));
 }

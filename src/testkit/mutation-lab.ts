@@ -5,9 +5,9 @@ import { agentName } from '#cli/services.ts';
 import { OpenFlowClient } from '#openflow/openflow-client.ts';
 import type { FlowMod } from '#openflow/codec/flow-codec.ts';
 import type { Flow } from '#openflow/flow.ts';
+import { linkLocalOf } from '#net/ip.ts';
 import { COOKIE } from '#agent/pipeline/tables.ts';
 import type { Cloud } from './cloud.ts';
-import { linkLocal } from './link-frames.ts';
 import { type Mutant, flowMutants, tableMutants } from './mutants.ts';
 import type { BuiltTopology } from './topology-build.ts';
 
@@ -120,7 +120,7 @@ function wordsOf({ endpoints, legs }: BuiltTopology, ports: ReadonlyMap<string, 
     let words = text.replace(/\b(in_port=|reg5=)(0x[0-9a-f]+|\d+)/g, (_, head: string, number: string) => head + port(number))
       .replace(/\b(dl_vlan=|reg6=)(0x[0-9a-f]+|\d+)/g, (_, head: string, number: string) => head + vlan(number))
       .replace(/\b(tun_id|conj_id)=(0x[0-9a-f]+|\d+)/g, '$1=*');
-    for (const { mac, name, device } of owned) words = words.replaceAll(mac, `mac(${name})`).replaceAll(linkLocal(mac), `ll(${name})`).replaceAll(device, name);
+    for (const { mac, name, device } of owned) words = words.replaceAll(mac, `mac(${name})`).replaceAll(linkLocalOf(mac), `ll(${name})`).replaceAll(device, name);
     return words;
   };
 }
