@@ -3,7 +3,7 @@
  * driven as a user drives it. The hidden oracles run at the end of each scenario, without being asked (oracles.ts).
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
@@ -230,6 +230,10 @@ export class Cloud {
     for (const source of ['controller', ...this.hosts]) {
       const lines = this.log(source).filter(({ msg, level }) => level !== 'info' || !['request', 'plan'].includes(String(msg)));
       for (const line of lines.slice(-12)) t.diagnostic(`${source}: ${JSON.stringify(line).slice(0, 600)}`);
+    }
+    for (const file of globSync(join(this.state, 'hosts/*/instances/*/console.log'))) {
+      const lines = readFileSync(file, 'utf8').split('\n').filter((line) => line.startsWith('init: '));
+      t.diagnostic(`${file.slice(this.state.length)}: ${lines.slice(-12).join(' | ')}`);
     }
   }
 
