@@ -46,6 +46,8 @@ export function touch<T extends TableName>(world: World, table: T, before: Table
     case 'subnets': return networkChanged(world, (rows[0] as Subnet).network_id, touched);
     case 'security_groups': return groupChanged(world, before as SecurityGroup | undefined, after as SecurityGroup | undefined, touched);
     case 'security_group_rules': return ruleChanged(world, before as SecurityGroupRule | undefined, after as SecurityGroupRule | undefined, touched);
+    // No item has its name.
+    case 'address_groups': return;
     case 'address_associations': {
       for (const { address_group_id, address } of rows as AddressAssociation[]) {
         for (const host of world.setUse.of(address_group_id)) touched.item(host, `member/${address_group_id}/${setElement(address) ?? address}`);

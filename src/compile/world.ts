@@ -3,7 +3,7 @@
  * follow the change. Rows are replaced, never altered; every index is updated by `put` and `remove` only.
  */
 import { remoteSet } from '#hoststate/port.ts';
-import type { AddressAssociation } from '#model/address-groups.ts';
+import type { AddressAssociation, AddressGroup } from '#model/address-groups.ts';
 import type { Server } from '#model/compute.ts';
 import type { Config } from '#model/config.ts';
 import type { SubnetPool } from '#model/address-scopes.ts';
@@ -53,6 +53,8 @@ export interface Tables {
   ports: Port;
   security_groups: SecurityGroup;
   security_group_rules: SecurityGroupRule;
+  /** For their names: what hosts hold are the associations. */
+  address_groups: AddressGroup;
   address_associations: AddressAssociation;
   servers: Server;
   hosts: Host;
@@ -75,7 +77,7 @@ export const TUNNEL_TYPES: ReadonlySet<string> = new Set(['vxlan', 'gre', 'genev
 
 export class World {
   readonly #rows: { [T in TableName]: Map<string, Tables[T]> } = {
-    networks: new Map(), subnets: new Map(), ports: new Map(), security_groups: new Map(), security_group_rules: new Map(), address_associations: new Map(),
+    networks: new Map(), subnets: new Map(), ports: new Map(), security_groups: new Map(), security_group_rules: new Map(), address_groups: new Map(), address_associations: new Map(),
     servers: new Map(), hosts: new Map(), local_vlans: new Map(), dhcp_bindings: new Map(), subnetpools: new Map(),
     routers: new Map(), router_bindings: new Map(), floatingips: new Map(), port_forwardings: new Map(), logs: new Map(),
   };

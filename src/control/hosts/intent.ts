@@ -2,6 +2,7 @@
 import type { RowChange } from '#compile/compiler.ts';
 import type { Host } from '#compile/world.ts';
 import { heldAddresses } from '../network/address-groups.ts';
+import { addressGroup } from '#model/address-groups.ts';
 import { type Agent, agent } from '#model/agents.ts';
 import { server } from '#model/compute.ts';
 import { subnetPool } from '#model/address-scopes.ts';
@@ -16,7 +17,7 @@ import { Table } from '#store/table.ts';
 
 /** Kinds of the change log that are tables of the world as they are. */
 const TABLES: ReadonlyMap<string, Table<Resource>> = new Map(
-  [network, subnetPool, subnet, port, securityGroup, securityGroupRule, router, floatingIp, portForwarding, server, log].map((resource) => [resource.collection, new Table(resource as Resource)]),
+  [network, subnetPool, subnet, port, addressGroup, securityGroup, securityGroupRule, router, floatingIp, portForwarding, server, log].map((resource) => [resource.collection, new Table(resource as Resource)]),
 );
 const agents = new Table(agent);
 

@@ -6,8 +6,8 @@ import { ROUTER_PORT_OWNERS } from '#model/routers.ts';
 import type { Named, ObjectKind } from '#trace/step.ts';
 import type { Topology } from '#trace/topology.ts';
 
-const TABLES: Readonly<Record<ObjectKind, TableName | undefined>> = {
-  port: 'ports', network: 'networks', router: 'routers', security_group: 'security_groups', address_group: undefined, floatingip: 'floatingips', port_forwarding: 'port_forwardings',
+const TABLES: Readonly<Record<ObjectKind, TableName>> = {
+  port: 'ports', network: 'networks', router: 'routers', security_group: 'security_groups', address_group: 'address_groups', floatingip: 'floatingips', port_forwarding: 'port_forwardings',
 };
 
 export function tracedCloud(compiler: Pick<Compiler, 'world' | 'stateOf'>): Topology {
@@ -24,15 +24,13 @@ export function tracedCloud(compiler: Pick<Compiler, 'world' | 'stateOf'>): Topo
 
 /** The project that an object belongs to; undefined where it is gone. */
 export function projectOf(world: World, { kind, id }: Named): string | null | undefined {
-  const table = TABLES[kind];
-  const row = table && (world.get(table, id) as { readonly project_id?: string | null; readonly floatingip_id?: string } | undefined);
+  const row = world.get(TABLES[kind], id) as { readonly project_id?: string | null; readonly floatingip_id?: string } | undefined;
   return row?.floatingip_id ? world.get('floatingips', row.floatingip_id)?.project_id : row?.project_id;
 }
 
 /** A port without a name goes by its server's, or by what it is for. */
 function nameOf(world: World, kind: ObjectKind, id: string): string | undefined {
-  const table = TABLES[kind];
-  const row = table && (world.get(table, id) as { readonly name?: string | null; readonly floating_ip_address?: string } | undefined);
+  const row = world.get(TABLES[kind], id) as { readonly name?: string | null; readonly floating_ip_address?: string } | undefined;
   if (kind !== 'port' || row?.name) return row?.floating_ip_address ?? row?.name ?? undefined;
   const [server] = world.serversOfPort.of(id);
   if (server !== undefined) return world.get('servers', server)?.name;

@@ -55,6 +55,12 @@ eachStore('POST /v2.0/traces: the whole way for an admin, the own part of it for
   assert.match(web.text, /no ingress rule of security group web .* admits tcp\/80 from 10\.0\.0\.3; the nearest is ingress tcp\/22/);
   assert.match(web.text, /verdict: drop\nto change that: openstack security group rule create --ingress --protocol tcp --dst-port 80 --remote-ip 10\.0\.0\.3\/32 web/);
 
+  compiler.apply([
+    row('address_groups', id(9), { name: 'offices', project_id: 'demo-project' }), row('address_associations', `${id(9)}/10.0.0.3/32`, { address_group_id: id(9), address: '10.0.0.3/32' }),
+    rule(3, GROUP, { protocol: 'tcp', port_range_min: 80, port_range_max: 80, remote_address_group_id: id(9) }),
+  ]);
+  assert.match((await ask('demo', { ...ssh, destination_port: 80 })).text, /ingress rule .* admits it: ingress tcp\/80 from address group offices \(00000000\)/);
+
   // Whether somebody is there, and what it admits, is the same to who may not know.
   const beside = (destination_ip_address: string) => ask('demo', { source_port_id: MINE, destination_ip_address, protocol: 'tcp', destination_port: 22 });
   const [theirs, nobody] = [await beside('10.1.0.4'), await beside('10.1.0.5')];
