@@ -97,11 +97,16 @@ export function tableMutants(host: string, namespace: string, table: string, nam
     add(`${chain} without ${line.trim()}`, rest([]));
     for (const condition of CONDITIONS) {
       const found = condition.exec(line);
-      if (found && line.trim() !== found[0].trim()) add(`${chain} no ${found[0].trim()} in ${line.trim()}`, rest([line.replace(found[0], ' ')]));
+      if (found && line.trim() !== found[0].trim()) add(`${chain} no ${found[0].trim()} in ${line.trim()}`, rest([line.replace(found[0], weaker(found[0]))]));
     }
   }
   for (const { name, element, text } of elements(table)) add(`set ${name} without ${element}`, text);
   return mutants;
+}
+
+/** A redirection to a port needs its protocol. */
+function weaker(condition: string): string {
+  return condition.includes('tcp dport') ? ' meta l4proto tcp ' : ' ';
 }
 
 /** Conditions that a rule still makes sense without. */

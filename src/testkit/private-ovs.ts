@@ -36,7 +36,8 @@ export async function startPrivateOvs(): Promise<PrivateOvs> {
   const rundir = await mkdtemp('/tmp/pb-ovs-');
   const dbSocket = join(rundir, 'db.sock');
   const env = { ...process.env, OVS_RUNDIR: rundir, OVS_DBDIR: rundir, OVS_LOGDIR: rundir, OVS_SYSCONFDIR: rundir };
-  const start = (command: string, ...args: string[]): ChildProcess => spawn(command, args, { env, stdio: 'ignore' });
+  // A test that is killed takes them along.
+  const start = (...argv: string[]): ChildProcess => spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...argv], { env, stdio: 'ignore' });
   const tool = async (name: string, ...args: string[]): Promise<string> => (await run(name, args, { env, maxBuffer: 1 << 28 })).stdout;
 
   await tool('ovsdb-tool', 'create', join(rundir, 'conf.db'), SCHEMA);

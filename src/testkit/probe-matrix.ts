@@ -1,6 +1,6 @@
 /** Every packet that is sent through a topology: each pair of endpoints, outside and routers, each protocol, and what is not the sender's own. */
 import { cidrContains, parseCidr } from '#net/cidr.ts';
-import { parseIp } from '#net/ip.ts';
+import { linkLocalOf, parseIp } from '#net/ip.ts';
 import { linkFrames, neighbouring } from './link-frames.ts';
 import { type ProbeFrame, type ProbeProtocol, tokenOf } from './probe-frame.ts';
 import { PROBED } from './topology.ts';
@@ -32,7 +32,10 @@ export function probeMatrix(topology: BuiltTopology, first: number, { link = fal
     matrix.foreign(endpoint);
   }
   matrix.fromOutside();
-  if (link) for (const endpoint of topology.endpoints) matrix.onLink(endpoint);
+  if (link) {
+    for (const endpoint of topology.endpoints) matrix.asAnybody(endpoint);
+    for (const endpoint of topology.endpoints) matrix.onLink(endpoint);
+  }
   return matrix.probes;
 }
 
@@ -114,6 +117,24 @@ class Matrix {
     }
   }
 
+  /** What a port without port security says in the name of every address of the topology: each member of a group to each port whose rules name it. */
+  asAnybody(endpoint: BuiltEndpoint): void {
+    if (endpoint.part.groups !== null) return;
+    const { endpoints } = this.#topology;
+    for (const neighbour of endpoints) {
+      if (neighbour === endpoint || neighbour.network_id !== endpoint.network_id) continue;
+      for (const source_ip of endpoints.flatMap(({ addresses, pair }) => [...addresses, ...(pair?.single ? [pair.ip] : [])])) {
+        const six = source_ip.includes(':');
+        // A network without IPv6 has link-local addresses still.
+        const destination_ip = neighbour.addresses.find((address) => address.includes(':') === six) ?? linkLocalOf(neighbour.mac);
+        const claim = { source_ip };
+        for (const [protocol, port] of [['tcp', PROBED.tcp[0]], ['udp', PROBED.udp[0]]] as const) {
+          this.#add(endpoint, neighbour.name, { destination_mac: neighbour.mac, source_mac: endpoint.mac, source_ip, destination_ip, protocol }, port, claim, false, true);
+        }
+      }
+    }
+  }
+
   onLink(endpoint: BuiltEndpoint): void {
     const neighbours = this.#topology.endpoints.filter((other) => other !== endpoint && other.network_id === endpoint.network_id);
     for (const { title, frame, to } of linkFrames(endpoint, neighbours)) {
@@ -143,11 +164,11 @@ class Matrix {
     for (const leg of legs) if (leg.external) for (const address of leg.addresses) send('router', address, leg.mac, [['icmp', 0]]);
   }
 
-  #add(from: 'outside' | BuiltEndpoint, name: string, frame: Omit<ProbeFrame, 'id' | 'source_port' | 'destination_port' | 'answered'>, port: number, spoofed: MatrixProbe['spoofed'] = null, stray = false): void {
+  #add(from: 'outside' | BuiltEndpoint, name: string, frame: Omit<ProbeFrame, 'id' | 'source_port' | 'destination_port' | 'answered'>, port: number, spoofed: MatrixProbe['spoofed'] = null, stray = false, answered = spoofed === null): void {
     const id = this.#next++;
     const claim = spoofed ? ` claiming ${Object.values(spoofed).join(' ')}` : '';
     this.probes.push({
-      frame: { ...frame, id, source_port: FIRST_PORT + (id % (65_536 - FIRST_PORT)), destination_port: port, answered: spoofed === null },
+      frame: { ...frame, id, source_port: FIRST_PORT + (id % (65_536 - FIRST_PORT)), destination_port: port, answered },
       from, spoofed, stray,
       title: `${from === 'outside' ? from : from.name} to ${name} ${frame.destination_ip} ${frame.protocol}${port ? `/${port}` : ''}${claim}`,
     });
