@@ -2,7 +2,7 @@
 import { hostInit } from '#cli/datacentre/host.ts';
 import { runningProcess } from '#cli/datacentre/state-folder.ts';
 import { agentName } from '#cli/services.ts';
-import { OpenFlowClient } from '#openflow/openflow-client.ts';
+import { OpenFlowClient, OpenFlowError } from '#openflow/openflow-client.ts';
 import type { FlowMod } from '#openflow/codec/flow-codec.ts';
 import type { Flow } from '#openflow/flow.ts';
 import { linkLocalOf } from '#net/ip.ts';
@@ -52,9 +52,16 @@ export class MutationLab {
     return numbered(mutants);
   }
 
-  async apply(mutant: Mutant): Promise<void> {
-    if (mutant.kind === 'table') await this.#load(mutant.host, mutant.namespace, mutant.apply);
-    else await this.#bundle(mutant.host, mutant.bridge, mutant.apply);
+  /** Resolves with why the switch or nft does not take it, and then nothing is changed. */
+  async apply(mutant: Mutant): Promise<string | undefined> {
+    try {
+      if (mutant.kind === 'table') await this.#load(mutant.host, mutant.namespace, mutant.apply);
+      else await this.#bundle(mutant.host, mutant.bridge, mutant.apply);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof OpenFlowError || mutant.kind === 'table')) throw error;
+      return (error as Error).message.split('\n').at(mutant.kind === 'table' ? -1 : 0);
+    }
   }
 
   async restore(mutant: Mutant): Promise<void> {
