@@ -18,7 +18,7 @@ import { Vswitch } from '#openflow/vswitch.ts';
 import { Advertisers, RADVD_ROOT } from './advertisers.ts';
 import { Agent } from './agent.ts';
 import { DhcpManager } from './dhcp-manager.ts';
-import { flushZones } from './drivers/conntrack/apply.ts';
+import { flushZones, limitZones } from './drivers/conntrack/apply.ts';
 import { quieten } from './drivers/link/quiet.ts';
 import { ovsPlugger } from './drivers/ovs/plugger.ts';
 import { FlowLog } from './flow-log.ts';
@@ -59,7 +59,9 @@ const flowLog = new FlowLog({
 const opened = async (bridge: string, client: OpenFlowClient): Promise<void> => {
   if (bridge === 'br-int') await flowLog.attach(client);
 };
-const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, flushZones: (zones) => flushZones(RUN_DIR, zones), ifindexOf, quieten, opened, log: note, onPlan: plan });
+// A datapath without limits serves all the same.
+const limit = (zones: readonly number[]): Promise<void> => limitZones(RUN_DIR, zones, config.max_connections_per_network, (line) => plan('conntrack', [line])).catch((error: Error) => note('the connections of networks are not limited', { reason: error.message }));
+const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, flushZones: (zones) => flushZones(RUN_DIR, zones), limitZones: limit, ifindexOf, quieten, opened, log: note, onPlan: plan });
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
 const proxies = new MetadataProxies({ root: join(state, 'metadata'), socket: METADATA_PROXY_SOCKET, onPlan: (namespace, lines) => plan(`metadata ${namespace}`, lines) });
 const dhcp = new DhcpManager({ stateDir: state, plugger, proxies, wake, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });

@@ -30,6 +30,8 @@ export interface SwitchOptions {
   readonly resolvePeer: (remoteIp: string) => Promise<void>;
   /** Forgets all connections of conntrack zones. */
   readonly flushZones: (zones: readonly number[]) => Promise<void>;
+  /** Bounds how much each of these conntrack zones holds. */
+  readonly limitZones: (zones: readonly number[]) => Promise<void>;
   /** Called with each new connection to a bridge, before flows are written over it. */
   readonly opened?: (bridge: string, client: OpenFlowClient) => Promise<void>;
   readonly ifindexOf: (device: string) => number | undefined;
@@ -73,7 +75,7 @@ export class SwitchManager implements Manager {
     this.#zones = new Zones(async (zones) => {
       options.onPlan('conntrack', zones.map((zone) => `ovs-appctl dpctl/flush-conntrack zone=${zone}`));
       await options.flushZones(zones);
-    });
+    }, options.limitZones);
     this.#programs = new FlowPrograms({
       ofports: this.ofports,
       onPlan: options.onPlan,
@@ -324,6 +326,7 @@ export class SwitchManager implements Manager {
       this.#wakeSoon();
     });
     await this.#options.opened?.(name, client);
+    if (name === 'br-int') this.#zones.switchOpened();
     bridge.table.verify(await client.dumpFlows());
     bridge.client = client;
   }

@@ -78,6 +78,8 @@ export const OPTIONS = {
   max_rtr_adv_interval: option(integer(4, 1800), 100),
   /** What becomes of connections when the security group rule goes that admitted them, and no other one does. */
   connections_of_removed_rules: option(enumeration('cut', 'keep'), 'cut'),
+  /** Of a network on one host; 0: as many as its switch holds. */
+  max_connections_per_network: option(integer(0, 3_000_000), 200_000),
   max_dns_nameservers: option(integer(), 5),
   max_subnet_host_routes: option(integer(), 20),
   max_allowed_address_pair: option(integer(), 10),

@@ -17,7 +17,7 @@ export interface RealSwitch {
 export async function startRealSwitch(items: readonly Item[]): Promise<RealSwitch> {
   const ovs = await startPrivateOvs();
   const manager = new SwitchManager({
-    runDir: ovs.rundir, datapathType: 'netdev', localIp: LOCAL_IP, wake: () => {}, resolvePeer: async () => {}, flushZones: async () => {}, ifindexOf: () => undefined, quieten: () => {}, onPlan: () => {}, log: () => {},
+    runDir: ovs.rundir, datapathType: 'netdev', localIp: LOCAL_IP, wake: () => {}, resolvePeer: async () => {}, flushZones: async () => {}, limitZones: async () => {}, ifindexOf: () => undefined, quieten: () => {}, onPlan: () => {}, log: () => {},
   });
   const stop = async (): Promise<void> => {
     manager.stop();

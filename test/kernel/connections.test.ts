@@ -176,3 +176,41 @@ scenario('rules go under live connections, and the setting keeps them', { hosts:
     await assert.rejects(talk(cloud, 'another', client, 'tcp', server.ip, 7001), /did not come true/);
   });
 });
+
+/** From so many ports at once. */
+const FLOOD = `
+import socket,sys,time
+for port in range(10000,10000+int(sys.argv[2])):
+  s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(('',port)); s.sendto(b'x',(sys.argv[1],9)); s.close()
+`;
+
+scenario('a tenant that opens connections without end', { hosts: 1, config: 'max_connections_per_network: 300' }, async (cloud, t) => {
+  const admin = await cloud.api();
+  await admin.post('/compute/v2.1/flavors', { flavor: { name: 'm1.nano', ram: 128, vcpus: 1, disk: 1 } });
+  const [red, blue] = [await tenant(cloud, 'red', ['compute1', 'compute1']), await tenant(cloud, 'blue', ['compute1', 'compute1'])];
+  const [attacker, target] = red.guests as [Guest, Guest];
+  const [client, server] = blue.guests as [Guest, Guest];
+  await serve(cloud, server, '7001');
+  await serve(cloud, target, '7001');
+  const old = await talk(cloud, 'a connection of before', attacker, 'tcp', target.ip, 7001);
+  const limits = async (): Promise<string[]> => (await cloud.host('compute1', 'ovs-appctl', 'dpctl/ct-get-limits')).match(/limit=300\b/g) ?? [];
+
+  await t.test('ATT-conntrack: 2,000 connections of one network: 300 are remembered, its old ones live on, and its neighbours open new ones', async () => {
+    const flood = await cloud.startIn(attacker.name, 'python3', '-u', '-c', `${FLOOD}print('sent')`, target.ip, '2000');
+    await until(20, 'the flood is sent', () => flood.text().includes('sent'));
+    const zones = [...(await cloud.host('compute1', 'ovs-appctl', 'dpctl/dump-conntrack')).matchAll(/zone=(\d+)/g)].map(([, zone]) => Number(zone));
+    const counts = [...Map.groupBy(zones, (zone) => zone).values()].map(({ length }) => length).sort((a, b) => b - a);
+    assert.equal(counts[0], 300);
+    await talk(cloud, 'a neighbour', client, 'tcp', server.ip, 7001);
+    await outcome('under the flood', [old], []);
+    await assert.rejects(talk(cloud, 'one more of the attacker', attacker, 'tcp', target.ip, 7001), /did not come true/);
+  });
+
+  await t.test('ATT-conntrack: a switch that was killed has its limit again', async () => {
+    assert.equal((await limits()).length, 2);
+    await cloud.host('compute1', 'sh', '-c', 'kill -9 $(cat /run/openvswitch/ovs-vswitchd.pid)');
+    await until(20, 'the limit stands again', async () => (await limits().catch(() => [])).length === 2);
+    await cloud.settle();
+    await talk(cloud, 'a neighbour', client, 'tcp', server.ip, 7001);
+  });
+});

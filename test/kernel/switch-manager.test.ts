@@ -14,7 +14,7 @@ let flushed: number[][];
 let during: { what: string; then: () => void } | undefined;
 
 const newManager = (): SwitchManager => new SwitchManager({
-  runDir: ovs.rundir, datapathType: 'netdev', localIp: null, wake: () => {}, resolvePeer: async () => {}, flushZones: async (zones) => void flushed.push([...zones]), ifindexOf: () => undefined, quieten: () => {},
+  runDir: ovs.rundir, datapathType: 'netdev', localIp: null, wake: () => {}, resolvePeer: async () => {}, flushZones: async (zones) => void flushed.push([...zones]), limitZones: async () => {}, ifindexOf: () => undefined, quieten: () => {},
   onPlan: (what) => {
     if (during?.what !== what) return;
     const { then } = during;

@@ -4,14 +4,15 @@ import { Zones } from './zones.ts';
 
 const use = (network_id: string, local_vlan: number) => ({ network_id, local_vlan });
 
-function recorded(): { zones: Zones; flushed: number[][]; fail: { with?: Error } } {
+function recorded(): { zones: Zones; flushed: number[][]; limited: number[][]; fail: { with?: Error } } {
   const flushed: number[][] = [];
+  const limited: number[][] = [];
   const fail: { with?: Error } = {};
   const zones = new Zones(async (numbers) => {
     if (fail.with) throw fail.with;
     flushed.push([...numbers]);
-  });
-  return { zones, flushed, fail };
+  }, async (numbers) => void limited.push([...numbers]));
+  return { zones, flushed, limited, fail };
 }
 
 test('N-OVS-6: a zone is emptied before its first network and before each other one, once', async () => {
@@ -37,4 +38,15 @@ test('a zone that could not be emptied is tried again', async () => {
   delete fail.with;
   await zones.take([use('a', 1)], () => false);
   assert.deepEqual(flushed, [[1]]);
+});
+
+test('ATT-conntrack: a zone is limited before its network uses it, and all of them when the switch is there again', async () => {
+  const { zones, limited } = recorded();
+  await zones.take([use('a', 1), use('b', 2)], (zone) => zone === 1);
+  await zones.take([use('a', 1)], () => true);
+  await zones.take([use('c', 3)], () => false);
+  zones.switchOpened();
+  await zones.take([], () => false);
+  await zones.take([], () => false);
+  assert.deepEqual(limited, [[1, 2], [3], [1, 2, 3]]);
 });
