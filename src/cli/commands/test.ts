@@ -1,7 +1,7 @@
 /** `patchbay test`: types and tests, kind by kind, with what they need installed first. */
 import { spawn } from 'node:child_process';
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, UsageError } from '../command.ts';
@@ -13,18 +13,18 @@ const REPORTER = fileURLToPath(new URL('../test-report.ts', import.meta.url));
 
 interface Kind {
   readonly files: readonly string[];
-  /** Needs root, hosts and the machine for itself: one file after the other. */
-  readonly exclusive: boolean;
+  /** Files at one time. Each has a cloud of its own; what measures time is slowed by a neighbour. */
+  readonly atOnce: number;
   /** Only with its name or --all. */
   readonly onRequest?: boolean;
 }
 
 const KINDS: Readonly<Record<string, Kind>> = {
-  unit: { files: ['src/**/*.test.ts', 'test/docs/*.test.ts'], exclusive: false },
-  kernel: { files: ['test/kernel/*.test.ts'], exclusive: true },
-  clients: { files: ['test/clients/*.test.ts'], exclusive: true },
-  labs: { files: ['test/labs/*.test.ts'], exclusive: true },
-  browser: { files: ['test/browser/*.test.ts'], exclusive: true, onRequest: true },
+  unit: { files: ['src/**/*.test.ts', 'test/docs/*.test.ts'], atOnce: availableParallelism() },
+  kernel: { files: ['test/kernel/*.test.ts'], atOnce: 1 },
+  clients: { files: ['test/clients/*.test.ts'], atOnce: 2 },
+  labs: { files: ['test/labs/*.test.ts'], atOnce: 2 },
+  browser: { files: ['test/browser/*.test.ts'], atOnce: 1, onRequest: true },
 };
 
 export const command: Command = {
@@ -47,7 +47,7 @@ export const command: Command = {
         continue;
       }
       console.log(`\n${name}: ${files.length} files`);
-      const { code, report } = await runTests(files, kind.exclusive, { ...process.env, PATCHBAY_TEST_ALL: all ? '1' : '' });
+      const { code, report } = await runTests(files, kind.atOnce, { ...process.env, PATCHBAY_TEST_ALL: all ? '1' : '' });
       reports.push(report);
       console.log(`\n${name}: the slowest files: ${report.seconds.slice(0, 5).map(({ file, seconds }) => `${basename(file)} ${seconds.toFixed(0)} s`).join(', ')}`);
       if (code !== 0) failed.push(name);
@@ -61,11 +61,11 @@ export const command: Command = {
 };
 
 /** Runs test files, which say what they find as they go; resolves with what there is to say of them at the end. */
-async function runTests(files: readonly string[], exclusive: boolean, env: NodeJS.ProcessEnv): Promise<{ code: number; report: TestReport }> {
+async function runTests(files: readonly string[], atOnce: number, env: NodeJS.ProcessEnv): Promise<{ code: number; report: TestReport }> {
   const folder = mkdtempSync(join(tmpdir(), 'patchbay-test-'));
   try {
     const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout', `--test-reporter=${REPORTER}`, `--test-reporter-destination=${folder}/report`];
-    const code = await runInherit([process.execPath, '--disable-warning=ExperimentalWarning', '--test', ...reporters, ...(exclusive ? ['--test-concurrency=1'] : []), ...files], env);
+    const code = await runInherit([process.execPath, '--disable-warning=ExperimentalWarning', '--test', ...reporters, `--test-concurrency=${atOnce}`, ...files], env);
     return { code, report: readReport(readFileSync(`${folder}/report`, 'utf8')) };
   } finally {
     rmSync(folder, { recursive: true });
