@@ -2,6 +2,9 @@
 import type { HostView, OfPorts } from './host-view.ts';
 import { DEAD_VLAN, INT, REG_NET, TUN, TUN_TABLE, ZONE } from './tables.ts';
 
+/** A neighbour message without a link-layer address option, as Open vSwitch shows it. */
+export const NO_OPTION = '00:00:00:00:00:00';
+
 /** br-int without anything plugged. */
 export function intBridgeBase(): string[] {
   const lines = [
@@ -23,6 +26,7 @@ export function intBridgeBase(): string[] {
     `table=${INT.DROPPED},priority=0 actions=drop`,
     `table=${INT.ACCEPTED_EGRESS},priority=0 actions=drop`,
   ];
+  lines.push(...anyFilteredPort());
   // Neighbour discovery and router advertisements come in unasked; who may send them is decided at their source.
   for (const type of [130, 134, 135, 136]) lines.push(`table=${INT.BASE_INGRESS},priority=100,icmp6,icmp_type=${type} actions=resubmit(,${INT.ACCEPTED_INGRESS})`);
   for (const family of ['ip', 'ipv6']) {
@@ -47,6 +51,26 @@ export function intBridgeBase(): string[] {
     lines.push(`table=${INT.RULES_EGRESS},priority=90,ct_state=-inv+trk,${udp},nw_frag=yes,ct_nw_proto=17,ct_tp_src=${server},ct_tp_dst=${client} actions=resubmit(,${INT.DROPPED})`);
   }
   return lines;
+}
+
+/** What every filtered port may send, and what none may, whoever it says it is: a guest is no DHCP server and no router (N-SG-3), and forges no discovery. */
+function anyFilteredPort(): string[] {
+  const may = (priority: number, match: string): string => `table=${INT.BASE_EGRESS},priority=${priority},${match} actions=resubmit(,${INT.ACCEPT_OR_INGRESS})`;
+  const never = (priority: number, match: string): string => `table=${INT.BASE_EGRESS},priority=${priority},${match} actions=resubmit(,${INT.DROPPED})`;
+  return [
+    never(96, 'udp,tp_src=67,tp_dst=68'),
+    never(96, 'udp6,tp_src=547,tp_dst=546'),
+    // Redirects and router advertisements of both families.
+    ...[5, 9].map((type) => never(96, `icmp,icmp_type=${type}`)),
+    ...[134, 137].map((type) => never(96, `icmp6,icmp_type=${type}`)),
+    // Table 24 has checked it.
+    may(95, 'arp'),
+    // While an address is tentative its solicitations and reports come from the unspecified address (RFC 4862, RFC 3810) and name no MAC.
+    ...[133, 143].map((type) => may(95, `icmp6,icmp_type=${type},ipv6_src=::`)),
+    may(95, `icmp6,icmp_type=135,ipv6_src=::,nd_sll=${NO_OPTION}`),
+    // Queries, and solicitations that name another MAC, must not come as far as a rule for all of ICMPv6.
+    ...[130, 135].map((type) => never(94, `icmp6,icmp_type=${type}`)),
+  ];
 }
 
 /** br-tun without peers: drops everything (N-VX-2). */

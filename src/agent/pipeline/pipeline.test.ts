@@ -82,12 +82,12 @@ test('N-SG-3: who a port may claim to be, and what it may never send', async () 
   assert.deepEqual(agent.flows('br-int', 71).filter((line) => /priority=(96|65)/.test(line)), [
     'table=71,priority=65,ct_state=-trk,ip,reg5=0xb,dl_src=fa:16:3e:00:00:01,nw_src=10.0.0.1 actions=ct(table=72,zone=NXM_NX_REG6[0..15])',
     'table=71,priority=65,ct_state=-trk,ipv6,reg5=0xb,dl_src=fa:16:3e:00:00:01,ipv6_src=fe80::f816:3eff:fe00:1 actions=ct(table=72,zone=NXM_NX_REG6[0..15])',
-    'table=71,priority=96,icmp,reg5=0xb,icmp_type=5 actions=resubmit(,93)',
-    'table=71,priority=96,icmp,reg5=0xb,icmp_type=9 actions=resubmit(,93)',
-    'table=71,priority=96,icmp6,reg5=0xb,icmp_type=134 actions=resubmit(,93)',
-    'table=71,priority=96,icmp6,reg5=0xb,icmp_type=137 actions=resubmit(,93)',
-    'table=71,priority=96,udp,reg5=0xb,tp_src=67,tp_dst=68 actions=resubmit(,93)',
-    'table=71,priority=96,udp6,reg5=0xb,tp_src=547,tp_dst=546 actions=resubmit(,93)',
+    'table=71,priority=96,icmp,icmp_type=5 actions=resubmit(,93)',
+    'table=71,priority=96,icmp,icmp_type=9 actions=resubmit(,93)',
+    'table=71,priority=96,icmp6,icmp_type=134 actions=resubmit(,93)',
+    'table=71,priority=96,icmp6,icmp_type=137 actions=resubmit(,93)',
+    'table=71,priority=96,udp,tp_src=67,tp_dst=68 actions=resubmit(,93)',
+    'table=71,priority=96,udp6,tp_src=547,tp_dst=546 actions=resubmit(,93)',
   ]);
 });
 

@@ -2,7 +2,7 @@
 import { linkLocalOf } from '#net/ip.ts';
 import type { PortItem } from '#hoststate/port.ts';
 import type { SegmentItem } from '#hoststate/switching.ts';
-import { hex, loadNet } from './base-flows.ts';
+import { hex, loadNet, NO_OPTION } from './base-flows.ts';
 import type { HostView, OfPorts } from './host-view.ts';
 import { logsAccepted } from './log-flows.ts';
 import { ruleFlows } from './rule-flows.ts';
@@ -31,7 +31,6 @@ export function portFlows(view: HostView, ofports: OfPorts, portId: string): str
     `table=${INT.LOCAL_SWITCHING},priority=9,${fromPort} actions=resubmit(,${INT.MAC_SPOOF})`,
     `table=${INT.TRANSIENT},priority=100,in_port=${ofport} actions=${begin},resubmit(,${INT.BASE_EGRESS})`,
     ...identityFlows(port, ofport, vlan),
-    ...neverFlows(ofport),
     ...(port.stateful ? stateFlows(segment, ofport) : statelessFlows(ofport)),
     ...ruleFlows(port.security_groups.flatMap((group) => [...view.rulesOfGroup(group)]), ofport, port.stateful, view.logsOfPort(portId).some(logsAccepted)),
   ];
@@ -59,7 +58,6 @@ function statelessFlows(ofport: number): string[] {
 
 /** Neighbour discovery that a host takes part in: listener reports (131, 132, 143), solicitations of routers and neighbours. */
 const DISCOVERY = [131, 132, 133, 143];
-const NO_OPTION = '00:00:00:00:00:00';
 
 /** The addresses that the port may use: what it claims otherwise is dropped. */
 function identityFlows(port: PortItem, ofport: number, vlan: number): string[] {
@@ -98,28 +96,8 @@ function identityFlows(port: PortItem, ofport: number, vlan: number): string[] {
       base(`priority=65,ct_state=-trk,ipv6,${reg},dl_src=${mac},ipv6_src=${ip}`, track),
     );
   }
-  // While an address is tentative its solicitations and reports come from the unspecified address (RFC 4862, RFC 3810) and name no MAC.
-  for (const type of [133, 143]) lines.push(base(`priority=95,icmp6,${reg},icmp_type=${type},ipv6_src=::`));
-  lines.push(
-    base(`priority=95,icmp6,${reg},icmp_type=135,ipv6_src=::,nd_sll=${NO_OPTION}`),
-    base(`priority=95,arp,${reg}`),
-    base(`priority=80,udp,${reg},dl_src=${port.mac_address},nw_src=0.0.0.0,tp_src=68,tp_dst=67`),
-  );
+  lines.push(base(`priority=80,udp,${reg},dl_src=${port.mac_address},nw_src=0.0.0.0,tp_src=68,tp_dst=67`));
   return lines;
-}
-
-/** What no filtered port may send, whoever it says it is: a guest is no DHCP server and no router (N-SG-3), and forges no discovery. */
-function neverFlows(ofport: number): string[] {
-  const never = (priority: number, match: string): string => `table=${INT.BASE_EGRESS},priority=${priority},${match},reg5=${hex(ofport)} actions=resubmit(,${INT.DROPPED})`;
-  return [
-    never(96, 'udp,tp_src=67,tp_dst=68'),
-    never(96, 'udp6,tp_src=547,tp_dst=546'),
-    // Redirects and router advertisements of both families.
-    ...[5, 9].map((type) => never(96, `icmp,icmp_type=${type}`)),
-    ...[134, 137].map((type) => never(96, `icmp6,icmp_type=${type}`)),
-    // What of neighbour discovery and of multicast listening is not let through above must not come as far as a rule for all of ICMPv6.
-    ...[130, ...DISCOVERY, 135, 136].map((type) => never(94, `icmp6,icmp_type=${type}`)),
-  ];
 }
 
 interface Identity {
