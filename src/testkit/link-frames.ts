@@ -3,7 +3,7 @@
  * advertisements, DHCP, ARP, tags and foreign ethertypes, each from the sender's own addresses and from others. All carry a token.
  */
 import { ipBytes, linkLocalOf, parseIp } from '#net/ip.ts';
-import { arp, BROADCAST, ethernet, icmpv6, tagged, udp } from './frames.ts';
+import { arp, BROADCAST, ethernet, icmp, icmpv6, tagged, udp } from './frames.ts';
 import { macBytes } from '#net/mac.ts';
 import type { BuiltEndpoint } from './topology-build.ts';
 
@@ -60,6 +60,11 @@ export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: 
       }
     }
   }
+  for (const from of own) {
+    for (const said of [mac, FOREIGN_MAC]) add(`icmpv6 133 of ${mac} from ${from} at ${said}`, (token) => icmpv6(ALL_NODES.mac, mac, from, ALL_NODES.ip, 133, Buffer.concat([Buffer.alloc(4), Buffer.from([1, 1]), Buffer.from(macBytes(said)), nonce(token)])));
+  }
+  // Redirects, router advertisements (RFC 1256), and what any host may send.
+  for (const type of [5, 9, 13]) add(`icmp ${type} of ${mac} to all`, (token) => icmp(BROADCAST, mac, own4, '255.255.255.255', type, 0, Buffer.concat([Buffer.alloc(4), token])));
   for (const source of macs) {
     for (const from of [own4, neighbouring(own4)]) add(`udp 68 > 67 of ${source} from ${from} to all`, (data) => udp(BROADCAST, source, { from, to: '255.255.255.255', sport: 68, dport: 67, data }));
     for (const from of [neighbouring(linkLocalOf(mac)), ...(own6 ? [own6] : [])]) add(`udp6 546 > 547 of ${source} from ${from} to all`, (data) => udp('33:33:00:01:00:02', source, { from, to: 'ff02::1:2', sport: 546, dport: 547, data }));

@@ -33,7 +33,7 @@ export function probeMatrix(topology: BuiltTopology, first: number, { link = fal
   }
   matrix.fromOutside();
   if (link) {
-    for (const endpoint of topology.endpoints) matrix.asAnybody(endpoint);
+    for (const sender of [...topology.endpoints, 'outside'] as const) matrix.asAnybody(sender);
     for (const endpoint of topology.endpoints) matrix.onLink(endpoint);
   }
   return matrix.probes;
@@ -117,19 +117,23 @@ class Matrix {
     }
   }
 
-  /** What a port without port security says in the name of every address of the topology: each member of a group to each port whose rules name it. */
-  asAnybody(endpoint: BuiltEndpoint): void {
-    if (endpoint.part.groups !== null) return;
-    const { endpoints } = this.#topology;
+  /**
+   * What nobody checks at its source: a port without port security, or the world outside, speaks to each neighbour in the name of every
+   * address of the topology, which is each member of a group to each port whose rules name it, and of the address beside it.
+   */
+  asAnybody(sender: BuiltEndpoint | 'outside'): void {
+    const { endpoints, external } = this.#topology;
+    if (sender !== 'outside' && sender.part.groups !== null) return;
+    const { network_id, mac } = sender === 'outside' ? { network_id: external, mac: OUTSIDE.mac } : sender;
+    const members = endpoints.flatMap(({ addresses, pair }) => [...addresses, ...(pair?.single ? [pair.ip] : [])]);
     for (const neighbour of endpoints) {
-      if (neighbour === endpoint || neighbour.network_id !== endpoint.network_id) continue;
-      for (const source_ip of endpoints.flatMap(({ addresses, pair }) => [...addresses, ...(pair?.single ? [pair.ip] : [])])) {
+      if (neighbour === sender || neighbour.network_id !== network_id) continue;
+      for (const source_ip of new Set(members.flatMap((address) => [address, neighbouring(address)]))) {
         const six = source_ip.includes(':');
         // A network without IPv6 has link-local addresses still.
         const destination_ip = neighbour.addresses.find((address) => address.includes(':') === six) ?? linkLocalOf(neighbour.mac);
-        const claim = { source_ip };
         for (const [protocol, port] of [['tcp', PROBED.tcp[0]], ['udp', PROBED.udp[0]]] as const) {
-          this.#add(endpoint, neighbour.name, { destination_mac: neighbour.mac, source_mac: endpoint.mac, source_ip, destination_ip, protocol }, port, claim, false, true);
+          this.#add(sender, neighbour.name, { destination_mac: neighbour.mac, source_mac: mac, source_ip, destination_ip, protocol }, port, { source_ip }, false, true);
         }
       }
     }

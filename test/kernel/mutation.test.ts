@@ -80,7 +80,7 @@ scenario('mutation: each flow, rule and element that is missing or too weak is n
           for (const line of [...found.unnoticed, ...found.stillborn.map((each) => `refused: ${each}`)]) note(line);
           break;
         }
-        note(`drift: ${drift.slice(0, 5).join(' | ')}`);
+        note(`drift: ${drift.slice(0, 5).join(' | ')}\n  after ${chosen.slice(at, at + BATCH).map(({ key }) => key).join('\n  after ')}`);
         assert.ok(attempt < 4, `without a mutant runs do not stay the same: ${drift.join('\n')}`);
       }
     }
