@@ -42,7 +42,7 @@ export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: 
 
   const macs = [mac, FOREIGN_MAC, ...(pair && pair.mac !== mac ? [pair.mac] : [])];
   for (const source of macs) {
-    const sources = [linkLocalOf(mac), neighbouring(linkLocalOf(mac)), '::', '::1', ...(own6 ? [own6, neighbouring(own6)] : []), ...(source === pair?.mac ? [linkLocalOf(source), neighbouring(linkLocalOf(source))] : [])];
+    const sources = [linkLocalOf(mac), neighbouring(linkLocalOf(mac)), '::', '::1', ...(own6 ? [own6, neighbouring(own6)] : []), ...(source === pair?.mac ? [linkLocalOf(source), neighbouring(linkLocalOf(source))] : pair ? [linkLocalOf(pair.mac)] : [])];
     for (const from of new Set(sources)) {
       for (const type of TYPES) {
         const targets = type === 136 && from !== '::' && from !== '::1' ? [from, neighbouring(from)] : [from === '::' ? linkLocalOf(mac) : from];

@@ -189,6 +189,7 @@ function observation(probes: readonly MatrixProbe[], { stations, wires, broadcas
   for (const sight of stations) {
     const probe = byId.get(sight.id);
     if (probe?.raw) add(sight.id, `${sight.place}${sight.vlan === null ? '' : ` vlan ${sight.vlan}`}`, sight.count);
+    else if (probe && sight.kind === 'E') add(sight.id, `error at ${sight.place} ${sight.source_ip} > ${sight.destination_ip}`, sight.count);
     else if (probe) add(sight.id, sightLine(sight.place, sight.kind === 'R', probe.frame.protocol, sight), sight.count);
   }
   // What goes to a host has been heard where it came from.

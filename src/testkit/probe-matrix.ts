@@ -26,7 +26,7 @@ export interface MatrixProbe {
  * also what the base tables of port security judge.
  */
 export function probeMatrix(topology: BuiltTopology, first: number, { link = false }: { link?: boolean } = {}): MatrixProbe[] {
-  const matrix = new Matrix(topology, first, link ? BESIDE : PROBED);
+  const matrix = new Matrix(topology, first, link ? BESIDE : PROBED, link);
   for (const [i, endpoint] of topology.endpoints.entries()) {
     for (const { name, address, odd } of matrix.targets(endpoint, i)) matrix.towards(endpoint, name, address, odd);
     matrix.foreign(endpoint);
@@ -53,9 +53,12 @@ class Matrix {
   readonly probes: MatrixProbe[] = [];
   readonly #topology: BuiltTopology;
   readonly #ports: { readonly tcp: readonly number[]; readonly udp: readonly number[] };
+  /** Whether each station also answers each other one by an error. */
+  readonly #errors: boolean;
   #next: number;
 
-  constructor(topology: BuiltTopology, first: number, ports: { readonly tcp: readonly number[]; readonly udp: readonly number[] }) {
+  constructor(topology: BuiltTopology, first: number, ports: { readonly tcp: readonly number[]; readonly udp: readonly number[] }, errors: boolean) {
+    this.#errors = errors;
     this.#topology = topology;
     this.#ports = ports;
     this.#next = first;
@@ -86,6 +89,7 @@ class Matrix {
     for (const port of this.#ports.tcp) add('tcp', port);
     for (const port of this.#ports.udp) add('udp', port);
     if (odd !== null) add(odd, odd === 'sctp' ? PROBED.sctp[0] : 0);
+    if (this.#errors) this.#add(endpoint, name, { destination_mac, source_mac: endpoint.mac, source_ip: source, destination_ip: address, protocol: 'udp' }, BESIDE.udp[1], null, false, 'unreachable');
   }
 
   /** What only a port without port security, or an allowed address pair, may send; to each neighbour. */
@@ -168,13 +172,13 @@ class Matrix {
     for (const leg of legs) if (leg.external) for (const address of leg.addresses) send('router', address, leg.mac, [['icmp', 0]]);
   }
 
-  #add(from: 'outside' | BuiltEndpoint, name: string, frame: Omit<ProbeFrame, 'id' | 'source_port' | 'destination_port' | 'answered'>, port: number, spoofed: MatrixProbe['spoofed'] = null, stray = false, answered = spoofed === null): void {
+  #add(from: 'outside' | BuiltEndpoint, name: string, frame: Omit<ProbeFrame, 'id' | 'source_port' | 'destination_port' | 'answered'>, port: number, spoofed: MatrixProbe['spoofed'] = null, stray = false, answered: ProbeFrame['answered'] = spoofed === null): void {
     const id = this.#next++;
     const claim = spoofed ? ` claiming ${Object.values(spoofed).join(' ')}` : '';
     this.probes.push({
       frame: { ...frame, id, source_port: FIRST_PORT + (id % (65_536 - FIRST_PORT)), destination_port: port, answered },
       from, spoofed, stray,
-      title: `${from === 'outside' ? from : from.name} to ${name} ${frame.destination_ip} ${frame.protocol}${port ? `/${port}` : ''}${claim}`,
+      title: `${from === 'outside' ? from : from.name} to ${name} ${frame.destination_ip} ${frame.protocol}${port ? `/${port}` : ''}${claim}${answered === 'unreachable' ? ', where nobody listens' : ''}`,
     });
   }
 

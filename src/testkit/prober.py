@@ -198,12 +198,17 @@ def take(station, frame):
         return
     if p.protocol == 58 and frame[p.l4] == 135:
         return answer_solicitation(station, frame, p)
-    if p.protocol == 1 and frame[p.l4] not in (0, 8) or p.protocol == 58 and frame[p.l4] not in (128, 129):
-        # An error message quotes the packet that it is about.
-        return
     if at < 0:
         return
     kind, number = token(frame, at)
+    if p.protocol == 1 and frame[p.l4] not in (0, 8) or p.protocol == 58 and frame[p.l4] not in (128, 129):
+        # An error message quotes the packet that it is about: of interest where a station was to send it.
+        if kind != 'U':
+            return
+        fresh += 1
+        key = (station.place, number, 'E', text(p.source), text(p.destination), 0, 0, frame[0:6] == station.mac, p.vlan)
+        seen[key] = seen.get(key, 0) + 1
+        return
     if p.protocol in ECHO and frame[p.l4] == ECHO[p.protocol][1]:
         kind = 'R'
     sport, dport = transport(frame, p)
@@ -211,8 +216,8 @@ def take(station, frame):
     fresh += 1
     key = (station.place, number, kind, text(p.source), text(p.destination), sport, dport, addressed, p.vlan)
     seen[key] = seen.get(key, 0) + 1
-    if kind == 'P' and addressed and p.vlan is None and p.destination in station.addresses and station.knows(p.source):
-        answer_frame = reply(frame, p, at)
+    if kind in 'PU' and addressed and p.vlan is None and p.destination in station.addresses and station.knows(p.source):
+        answer_frame = reply(frame, p, at) if kind == 'P' else unreachable(frame, p)
         # As a guest routes: a neighbour is answered directly, anybody else by way of the gateway. The outside asks its wire.
         way = answer_frame[0:6] if station.onlink else station.neighbours.get(p.source) or station.gateways.get(len(p.source))
         if way:
@@ -280,6 +285,21 @@ def reply(frame, p, at):
         pseudo = b'' if p.protocol == 1 else p.destination + p.source + (struct.pack('!BBH', 0, p.protocol, len(body)) if size == 4 else struct.pack('!II', len(body), p.protocol))
         out[p.l4 + where:p.l4 + where + 2] = struct.pack('!H', checksum(pseudo + body))
     return bytes(out)
+
+
+def unreachable(frame, p):
+    """What a host answers on whose port nobody listens: an ICMP error that quotes the packet."""
+    quoted = frame[p.l3:p.end]
+    if len(p.source) == 4:
+        body = b'\3\3\0\0' + bytes(4) + quoted
+        body = body[:2] + struct.pack('!H', checksum(body)) + body[4:]
+        head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(body), 0, 0, 64, 1, 0) + p.destination + p.source
+        head = head[:10] + struct.pack('!H', checksum(head)) + head[12:]
+    else:
+        body = b'\1\4\0\0' + bytes(4) + quoted
+        body = body[:2] + struct.pack('!H', checksum(p.destination + p.source + struct.pack('!II', len(body), 58) + body)) + body[4:]
+        head = struct.pack('!IHBB', 0x60000000, len(body), 58, 64) + p.destination + p.source
+    return frame[6:12] + frame[0:6] + p.kind + head + body
 
 
 def hear(ear, frame, vlan, direction):

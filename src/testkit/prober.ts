@@ -41,11 +41,11 @@ export interface ProbeRun {
   readonly phases: readonly Readonly<Record<string, readonly Buffer[]>>[];
 }
 
-/** A frame with a token at a station. `kind` R is an answer, P and N are probes, L a frame that is not looked into. */
+/** A frame with a token at a station. `kind` R is an answer, E an error about a probe, P, N and U are probes, L a frame that is not looked into. */
 export interface StationSight {
   readonly place: string;
   readonly id: number;
-  readonly kind: 'P' | 'N' | 'R' | 'L';
+  readonly kind: 'P' | 'N' | 'U' | 'R' | 'E' | 'L';
   readonly source_ip: string;
   readonly destination_ip: string;
   readonly source_port: number;
@@ -60,7 +60,7 @@ export interface StationSight {
 export interface WireSight {
   readonly place: string;
   readonly id: number;
-  readonly kind: 'P' | 'N' | 'R' | 'L';
+  readonly kind: 'P' | 'N' | 'U' | 'R' | 'L';
   readonly tunnel: number | null;
   readonly vlan: number | null;
   readonly count: number;
