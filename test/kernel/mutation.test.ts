@@ -22,6 +22,8 @@ const SAMPLE = Number(process.env['PATCHBAY_MUTANTS']) || 40;
 const MOST_EQUIVALENT = 0.3;
 /** Mutants between two looks at whether the original is still seen as before. */
 const BATCH = 20;
+/** So many changed probes may be frames that were lost. */
+const FEW = 3;
 
 const any = { kind: 'any' } as const;
 const rule = (part: Partial<RulePart>): RulePart => ({ direction: 'ingress', family: 4, protocol: null, ports: null, icmp_type: null, remote: any, ...part });
@@ -64,6 +66,8 @@ scenario('mutation: each flow, rule and element that is missing or too weak is n
     let baseline = await observe();
     const unsteady = [...changes(baseline, await observe()), ...changes(baseline, await observe())];
     assert.deepEqual(unsteady, [], 'without a mutant every run is the same');
+    const begin = performance.now();
+    t.diagnostic(`${(await observe()).size - 1} probes take ${Math.round(performance.now() - begin)} ms`);
     const mutants = await lab.mutants(topology);
     assert.equal(new Set(mutants.map(({ key }) => key)).size, mutants.length, 'each mutant has a key of its own');
     const chosen = ALL ? mutants : bySeed(mutants);
@@ -71,16 +75,22 @@ scenario('mutation: each flow, rule and element that is missing or too weak is n
     const stillborn: string[] = [];
     for (let at = 0; at < chosen.length; at += BATCH) {
       for (let attempt = 1; ; attempt++) {
-        const found = await tryEach(chosen.slice(at, at + BATCH), lab, async () => changes(baseline, await observe()).length > 0);
+        const found = await tryEach(chosen.slice(at, at + BATCH), lab, async () => {
+          const first = changes(baseline, await observe()).length;
+          // A busy machine loses a frame now and then.
+          return first > FEW || (first > 0 && changes(baseline, await observe()).length > 0);
+        });
         // What switches know changes with time: a batch counts when all is as before at its end.
-        const drift = changes(baseline, baseline = await observe());
-        if (drift.length === 0) {
+        const [now, again] = [await observe(), await observe()];
+        const drift = changes(baseline, now);
+        if (drift.length === 0 || changes(baseline, again).length === 0) {
           unnoticed.push(...found.unnoticed);
           stillborn.push(...found.stillborn);
           for (const line of [...found.unnoticed, ...found.stillborn.map((each) => `refused: ${each}`)]) note(line);
           break;
         }
         note(`drift: ${drift.slice(0, 5).join(' | ')}\n  after ${chosen.slice(at, at + BATCH).map(({ key }) => key).join('\n  after ')}`);
+        baseline = again;
         assert.ok(attempt < 4, `without a mutant runs do not stay the same: ${drift.join('\n')}`);
       }
     }
