@@ -176,6 +176,12 @@ ECHO = {1: (8, 0), 58: (128, 129)}
 seen, sentinels, fresh = {}, {}, 0
 
 
+def find_token(frame):
+    """Where the token begins, -1 without a whole one: an error of a router quotes as much as it likes."""
+    at = frame.find(MAGIC)
+    return at if at + 13 <= len(frame) else -1
+
+
 def token(frame, at):
     kind = frame[at + 8:at + 9].decode()
     return kind, struct.unpack_from('!I', frame, at + 9)[0]
@@ -186,7 +192,7 @@ def take(station, frame):
     if len(frame) < 34:
         return
     p = Packet(frame)
-    at = frame.find(MAGIC)
+    at = find_token(frame)
     if at >= 0 and frame[at + 8:at + 9] == b'L':
         fresh += 1
         key = (station.place, token(frame, at)[1], 'L', '', '', 0, 0, frame[0:6] == station.mac, p.vlan)
@@ -304,7 +310,7 @@ def unreachable(frame, p):
 
 def hear(ear, frame, vlan, direction):
     global fresh
-    at = frame.find(MAGIC)
+    at = find_token(frame)
     if at < 0:
         return
     kind, number = token(frame, at)
