@@ -32,7 +32,7 @@ export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: 
 
   const arpFrom = (op: 'request' | 'reply', source: string, sha: string, spa: string): void => add(`arp ${op} of ${source}: ${spa} is at ${sha}`, (token) => withTail(arp(BROADCAST, source, { op, sha, spa, tpa: '169.254.255.254' }), 42, token));
   for (const op of ['request', 'reply'] as const) {
-    for (const spa of [own4, neighbouring(own4), '0.0.0.0', ...(pair ? [pair.ip, neighbouring(pair.ip)] : [])]) arpFrom(op, mac, mac, spa);
+    for (const spa of [own4, neighbouring(own4), '0.0.0.0', '0.0.0.1', ...(pair ? [pair.ip, neighbouring(pair.ip)] : [])]) arpFrom(op, mac, mac, spa);
     arpFrom(op, FOREIGN_MAC, mac, own4);
     arpFrom(op, mac, FOREIGN_MAC, own4);
     arpFrom(op, mac, FOREIGN_MAC, '0.0.0.0');
@@ -51,11 +51,15 @@ export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: 
     }
   }
   const own = [linkLocalOf(mac), ...(own6 ? [own6] : [])];
-  for (const from of own) {
-    for (const { type, option } of [SOLICITATION, ADVERTISEMENT]) {
-      for (const target of own.flatMap((address) => [address, neighbouring(address)])) {
-        for (const said of [mac, FOREIGN_MAC]) {
-          add(`icmpv6 ${type} of ${mac} from ${from} for ${target} at ${said}`, (token) => icmpv6(ALL_NODES.mac, mac, from, ALL_NODES.ip, type, Buffer.concat([Buffer.alloc(4), addressBytes(target), Buffer.from([option, 1]), Buffer.from(macBytes(said)), nonce(token)])));
+  const identities = [{ source: mac, addresses: own }, ...(pair && pair.mac !== mac ? [{ source: pair.mac, addresses: [linkLocalOf(pair.mac)] }] : [])];
+  for (const { source, addresses } of identities) {
+    const claims = addresses.flatMap((address) => [address, neighbouring(address)]);
+    for (const from of claims) {
+      for (const { type, option } of [SOLICITATION, ADVERTISEMENT]) {
+        for (const target of claims) {
+          for (const said of [source, FOREIGN_MAC]) {
+            add(`icmpv6 ${type} of ${source} from ${from} for ${target} at ${said}`, (token) => icmpv6(ALL_NODES.mac, source, from, ALL_NODES.ip, type, Buffer.concat([Buffer.alloc(4), addressBytes(target), Buffer.from([option, 1]), Buffer.from(macBytes(said)), nonce(token)])));
+          }
         }
       }
     }
@@ -74,6 +78,8 @@ export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: 
   for (const neighbour of neighbours) {
     const toIt = (title: string, frame: (token: Buffer) => Buffer): void => add(title, frame, neighbour.name);
     const to4 = neighbour.addresses[0]!;
+    // Nobody asks in a reply: what answers requests must not answer it.
+    add(`arp reply of ${mac} asking for ${neighbour.name}`, (token) => withTail(arp(BROADCAST, mac, { op: 'reply', sha: mac, spa: own4, tpa: to4 }), 42, token));
     for (const [sport, dport] of DHCP_PORTS[4]) toIt(`udp ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: own4, to: to4, sport, dport, data }));
     for (const [sport, dport] of DHCP_PORTS[6]) toIt(`udp6 ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: linkLocalOf(mac), to: linkLocalOf(neighbour.mac), sport, dport, data }));
     for (const from of [linkLocalOf(mac), neighbouring(linkLocalOf(mac))]) toIt(`udp6 of ${from} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from, to: linkLocalOf(neighbour.mac), sport: 5000, dport: 5000, data }));

@@ -110,8 +110,7 @@ class Matrix {
           ...(other && neighbours.length > 1 ? [{ source_ip: other }] : []),
           ...(endpoint.pair && !six ? [{ source_mac: endpoint.pair.mac, source_ip: endpoint.pair.ip }, ...(endpoint.pair.mac === endpoint.mac ? [] : [{ source_ip: endpoint.pair.ip }])] : []),
         ];
-        // Without port security there are rules at the other end only: both of what they tell apart.
-        const services = [['udp', PROBED.udp[0]], ...(endpoint.part.groups === null ? [['tcp', PROBED.tcp[0]] as const] : [])] as const;
+        const services = [['udp', PROBED.udp[0]], ['tcp', PROBED.tcp[0]]] as const;
         for (const claim of claims) {
           for (const [protocol, port] of services) {
             this.#add(endpoint, neighbour.name, { destination_mac: neighbour.mac, source_mac: claim.source_mac ?? endpoint.mac, source_ip: claim.source_ip ?? own, destination_ip: address, protocol }, port, claim);
