@@ -18,7 +18,6 @@ test('each mode has its flags; name servers only where nobody else tells them; c
   AdvSendAdvert on;
   MinRtrAdvInterval 30;
   MaxRtrAdvInterval 100;
-  AdvRASrcAddress { fe80::f816:3eff:fe00:1; };
   AdvLinkMTU 1450;
   prefix 2001:db8:0:1::/64 { AdvOnLink on; AdvAutonomous on; };
   RDNSS 2001:db8::53 { };
@@ -27,7 +26,6 @@ interface qr-b {
   AdvSendAdvert on;
   MinRtrAdvInterval 30;
   MaxRtrAdvInterval 100;
-  AdvRASrcAddress { fe80::f816:3eff:fe00:1; };
   AdvManagedFlag on;
   AdvOtherConfigFlag on;
   prefix 2001:db8:2::/64 { AdvOnLink on; AdvAutonomous off; };

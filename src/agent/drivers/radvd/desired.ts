@@ -1,7 +1,7 @@
 /** The configuration of a router's radvd: what each leg says to the hosts on its link (RFC 4861, RFC 8106). Pure. */
 import type { RouterPortItem } from '#hoststate/router.ts';
 import { normalizeCidr } from '#net/cidr.ts';
-import { formatIp, linkLocalOf, parseIp } from '#net/ip.ts';
+import { formatIp, parseIp } from '#net/ip.ts';
 import { LEAST_IPV6_MTU } from '#agent/drivers/link/address.ts';
 
 export interface Intervals {
@@ -19,7 +19,7 @@ export function radvdConfig(ports: readonly RouterPortItem[], intervals: Interva
   return speaking.length === 0 ? undefined : speaking.map((port) => interfaceText(port, intervals)).join('');
 }
 
-function interfaceText({ device, mac_address, mtu, advertisements }: RouterPortItem, { min, max }: Intervals): string {
+function interfaceText({ device, mtu, advertisements }: RouterPortItem, { min, max }: Intervals): string {
   const modes = new Set(advertisements.map(({ mode }) => mode));
   // Only hosts that ask nobody else (SLAAC) have to hear of name servers here; DHCPv6 tells the others.
   const servers = [...new Set(advertisements.filter(({ mode }) => mode === 'slaac').flatMap(({ dns_nameservers }) => dns_nameservers.flatMap(ipv6)))].slice(0, MOST_SERVERS);
@@ -28,8 +28,6 @@ function interfaceText({ device, mac_address, mtu, advertisements }: RouterPortI
     '  AdvSendAdvert on;',
     `  MinRtrAdvInterval ${min};`,
     `  MaxRtrAdvInterval ${max};`,
-    // Its own: every router of a link also has the metadata address fe80::a9fe:a9fe, and radvd would take the first it finds.
-    `  AdvRASrcAddress { ${linkLocalOf(mac_address)}; };`,
     ...(mtu >= LEAST_IPV6_MTU ? [`  AdvLinkMTU ${mtu};`] : []),
     ...(modes.has('dhcpv6-stateful') ? ['  AdvManagedFlag on;'] : []),
     ...(modes.has('dhcpv6-stateless') ? ['  AdvOtherConfigFlag on;'] : []),
