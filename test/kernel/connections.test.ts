@@ -179,7 +179,7 @@ scenario('rules go under live connections, and the setting keeps them', { hosts:
 
 /** From so many ports at once. */
 const FLOOD = `
-import socket,sys,time
+import socket,sys
 for port in range(10000,10000+int(sys.argv[2])):
   s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(('',port)); s.sendto(b'x',(sys.argv[1],9)); s.close()
 `;

@@ -8,7 +8,8 @@ import { type Cloud, scenario, until } from '#testkit/cloud.ts';
 import {
   arp, BROADCAST, DHCP, dhcpMessage, ethernet, fragments, icmp, icmpv6, ipv4, neighbourAdvertisement, neighbourSolicitation, redirect6, routerAdvertisement, tagged, udp, withExtensionHeader, withIpOptions,
 } from '#testkit/frames.ts';
-import { type Guest, linkLocal, sentinel, tenant } from './security-lab.ts';
+import { linkLocalOf } from '#net/ip.ts';
+import { type Guest, sentinel, tenant } from './security-lab.ts';
 
 const STRANGER = 'fa:16:3e:66:66:66';
 const ALL_NODES = '33:33:00:00:00:01';
@@ -27,7 +28,7 @@ const offer = (from: Guest, to: Guest, source: string): Buffer =>
   udp(to.mac, from.mac, { from: source, to: to.ip, sport: 67, dport: 68, data: dhcpMessage({ op: 'reply', type: DHCP.OFFER, mac: to.mac, yiaddr: '10.1.0.68', server: from.ip }) });
 const request = (from: Guest, source: string, mac = from.mac): Buffer =>
   udp(BROADCAST, mac, { from: source, to: '255.255.255.255', sport: 68, dport: 67, data: dhcpMessage({ op: 'request', type: DHCP.DISCOVER, mac }) });
-const advertisement = (from: Guest): Buffer => routerAdvertisement(ALL_NODES, from.mac, linkLocal(from.mac));
+const advertisement = (from: Guest): Buffer => routerAdvertisement(ALL_NODES, from.mac, linkLocalOf(from.mac));
 const quoted = (from: Guest, to: Guest): Buffer => Buffer.concat([Buffer.from([10, 1, 0, 66]), datagram(to, from).subarray(14, 42)]);
 
 /** None of these leaves a filtered port. */
@@ -51,17 +52,17 @@ const FORGED: readonly Frames[] = [
   { title: 'OSSA-2016-009: a neighbour solicitation from a foreign address', make: (from, to) => neighbourSolicitation(to.mac, from.mac, 'fd00:1::69', to.ip6, to.ip6) },
   { title: 'OSSA-2016-009: a neighbour solicitation with a foreign MAC in it', make: (from, to) => neighbourSolicitation(to.mac, from.mac, from.ip6, to.ip6, to.ip6, STRANGER) },
   { title: 'OSSA-2016-009: a probe from the unspecified address that names a MAC', make: (from, to) => neighbourSolicitation(to.mac, from.mac, '::', to.ip6, to.ip6) },
-  { title: 'OSSA-2016-009: a redirect of IPv6', make: (from, to) => redirect6(to.mac, from.mac, linkLocal(from.mac), to.ip6, linkLocal(from.mac), '2001:db8::1') },
+  { title: 'OSSA-2016-009: a redirect of IPv6', make: (from, to) => redirect6(to.mac, from.mac, linkLocalOf(from.mac), to.ip6, linkLocalOf(from.mac), '2001:db8::1') },
   { title: 'a redirect of IPv4', make: (from, to) => icmp(to.mac, from.mac, from.ip, to.ip, 5, 1, quoted(from, to)) },
   { title: 'a router advertisement of IPv4 (RFC 1256)', make: (from, to) => icmp(to.mac, from.mac, from.ip, to.ip, 9, 0, Buffer.from([1, 2, 7, 8, 10, 1, 0, 66, 0, 0, 0, 0])) },
   { title: 'CVE-2020-13597 OSSA-2016-009: a router advertisement', make: (from) => advertisement(from) },
   { title: 'CVE-2020-13597: a router advertisement behind destination options', make: (from) => withExtensionHeader(advertisement(from), 60) },
   { title: 'CVE-2020-13597: a router advertisement behind hop-by-hop options', make: (from) => withExtensionHeader(advertisement(from), 0) },
   { title: 'CVE-2020-13597: a router advertisement in fragments (RFC 7113)', make: (from) => fragments(withExtensionHeader(advertisement(from), 60), 77, [{ at: 0, length: 8 }, { at: 8, length: 1000 }]) },
-  { title: 'a listener query of IPv6 (MLD)', make: (from) => icmpv6(ALL_NODES, from.mac, linkLocal(from.mac), 'ff02::1', 130, Buffer.alloc(20)) },
+  { title: 'a listener query of IPv6 (MLD)', make: (from) => icmpv6(ALL_NODES, from.mac, linkLocalOf(from.mac), 'ff02::1', 130, Buffer.alloc(20)) },
   { title: 'OSSA-2016-009: a DHCP offer', make: (from, to) => offer(from, to, from.ip) },
   { title: 'OSSA-2016-009: a DHCP offer from another source', make: (from, to) => offer(from, to, '10.1.0.2') },
-  { title: 'OSSA-2016-009: a DHCPv6 advertisement', make: (from, to) => datagram6(from, to, linkLocal(from.mac), from.mac, 547, 546) },
+  { title: 'OSSA-2016-009: a DHCPv6 advertisement', make: (from, to) => datagram6(from, to, linkLocalOf(from.mac), from.mac, 547, 546) },
   { title: 'OSSA-2016-009: a DHCP request with a foreign source address', make: (from) => request(from, '10.1.0.70') },
   { title: 'OSSA-2016-009: a DHCP request from a foreign MAC', make: (from) => request(from, '0.0.0.0', STRANGER) },
   { title: 'OSSA-2016-009: a DHCPv6 request with a foreign source address', make: (from, to) => datagram6(from, to, 'fe80::71', from.mac, 546, 547) },
@@ -82,10 +83,10 @@ const HONEST: readonly Frames[] = [
   { title: 'N-SG-3: an ARP request, and a reply', make: (from, to) => [arp(BROADCAST, from.mac, { op: 'request', sha: from.mac, spa: from.ip, tpa: '10.1.0.199' }), arp(to.mac, from.mac, { op: 'reply', sha: from.mac, spa: from.ip, tha: to.mac, tpa: to.ip })] },
   { title: 'a gratuitous ARP for its own address, and a probe before it has one', make: (from) => [arp(BROADCAST, from.mac, { op: 'request', sha: from.mac, spa: from.ip, tpa: from.ip }), arp(BROADCAST, from.mac, { op: 'request', sha: from.mac, spa: '0.0.0.0', tpa: from.ip })] },
   { title: 'neighbour solicitations with and without its MAC, and a probe', make: (from, to) => [neighbourSolicitation(to.mac, from.mac, from.ip6, to.ip6, to.ip6), neighbourSolicitation(to.mac, from.mac, from.ip6, to.ip6, to.ip6, null), neighbourSolicitation(ALL_NODES, from.mac, '::', 'ff02::1', from.ip6, null)] },
-  { title: 'neighbour advertisements with and without its MAC', make: (from, to) => [neighbourAdvertisement(to.mac, from.mac, from.ip6, to.ip6, from.ip6), neighbourAdvertisement(to.mac, from.mac, linkLocal(from.mac), to.ip6, linkLocal(from.mac), null)] },
-  { title: 'router solicitations and listener reports', make: (from) => [icmpv6(ALL_NODES, from.mac, linkLocal(from.mac), 'ff02::1', 133, Buffer.alloc(4)), icmpv6(ALL_NODES, from.mac, '::', 'ff02::1', 143, Buffer.alloc(24)), icmpv6(ALL_NODES, from.mac, linkLocal(from.mac), 'ff02::1', 131, Buffer.alloc(20))] },
+  { title: 'neighbour advertisements with and without its MAC', make: (from, to) => [neighbourAdvertisement(to.mac, from.mac, from.ip6, to.ip6, from.ip6), neighbourAdvertisement(to.mac, from.mac, linkLocalOf(from.mac), to.ip6, linkLocalOf(from.mac), null)] },
+  { title: 'router solicitations and listener reports', make: (from) => [icmpv6(ALL_NODES, from.mac, linkLocalOf(from.mac), 'ff02::1', 133, Buffer.alloc(4)), icmpv6(ALL_NODES, from.mac, '::', 'ff02::1', 143, Buffer.alloc(24)), icmpv6(ALL_NODES, from.mac, linkLocalOf(from.mac), 'ff02::1', 131, Buffer.alloc(20))] },
   { title: 'DHCP requests from 0.0.0.0 and from its address', make: (from) => [request(from, '0.0.0.0'), request(from, from.ip)] },
-  { title: 'a DHCPv6 request', make: (from, to) => datagram6(from, to, linkLocal(from.mac), from.mac, 546, 547) },
+  { title: 'a DHCPv6 request', make: (from, to) => datagram6(from, to, linkLocalOf(from.mac), from.mac, 546, 547) },
   { title: 'IPv4 with options, by the rules of what it carries', make: (from, to) => withIpOptions(datagram(from, to, { sport: 7001 }), Buffer.from([7, 7, 4, 0, 0, 0, 0, 0])) },
   { title: 'IPv6 behind destination options', make: (from, to) => withExtensionHeader(datagram6(from, to, from.ip6, from.mac, 7002), 60) },
   { title: 'multicast: mDNS and IGMP', make: (from, to) => [udp('01:00:5e:00:00:fb', from.mac, { from: from.ip, to: '224.0.0.251', sport: 5353, dport: 5353, data: 'dns' }), ipv4('01:00:5e:00:00:01', from.mac, from.ip, to.ip, 2, Buffer.from('11001eef00000000', 'hex'))] },

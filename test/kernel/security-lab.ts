@@ -54,8 +54,3 @@ export async function sentinel(cloud: Cloud, from: Guest, to: Guest, capture: { 
     return capture.text().includes(tpa);
   });
 }
-
-export function linkLocal(mac: string): string {
-  const [a = '', b, c, d, e, f] = mac.split(':');
-  return `fe80::${(Number.parseInt(a, 16) ^ 2).toString(16)}${b}:${c}ff:fe${d}:${e}${f}`;
-}

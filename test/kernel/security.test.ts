@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { type Cloud, scenario, until } from '#testkit/cloud.ts';
 import { arp, BROADCAST, DHCP, dhcpMessage, ethernet, neighbourAdvertisement, routerAdvertisement, tagged, udp } from '#testkit/frames.ts';
-import { type Guest, linkLocal, sentinel, tenant } from './security-lab.ts';
+import { linkLocalOf } from '#net/ip.ts';
+import { type Guest, sentinel, tenant } from './security-lab.ts';
 
 scenario('two projects with the same addresses, and guests that attack', {}, async (cloud, t) => {
   const admin = await cloud.api();
@@ -85,7 +86,7 @@ scenario('two projects with the same addresses, and guests that attack', {}, asy
     ['N-SG-3: an ARP reply with a foreign hardware address inside is dropped', (from, victim) => arp(victim.mac, from.mac, { op: 'reply', sha: 'fa:16:3e:67:67:67', spa: from.ip, tha: victim.mac, tpa: victim.ip }), 'fa:16:3e:67:67:67'],
     ['N-SG-3 OSSA-2016-009: a forged DHCP offer is dropped', (from, victim) => udp(victim.mac, from.mac, { from: from.ip, to: victim.ip, sport: 67, dport: 68, data: dhcpMessage({ op: 'reply', type: DHCP.OFFER, mac: victim.mac, yiaddr: '10.1.0.68', server: from.ip }) }), 'BOOTP/DHCP, Reply'],
     ['N-SG-3 OSSA-2016-009: a forged neighbour advertisement is dropped', (from, victim) => neighbourAdvertisement(victim.mac, from.mac, from.ip6, victim.ip6, 'fd00:1::69'), 'fd00:1::69'],
-    ['OSSA-2016-009: a router advertisement of a guest is dropped', (from, victim) => routerAdvertisement(victim.mac, from.mac, linkLocal(from.mac)), 'router advertisement'],
+    ['OSSA-2016-009: a router advertisement of a guest is dropped', (from, victim) => routerAdvertisement(victim.mac, from.mac, linkLocalOf(from.mac)), 'router advertisement'],
     ['N-OVS-12: a tagged frame of a guest is dropped', (from, victim) => tagged(1, udp(victim.mac, from.mac, { from: from.ip, to: victim.ip, sport: 6670, dport: 6670, data: 'x' })), '6670'],
     ['OSSA-2016-009: a frame that is neither IP nor ARP is dropped', (from, victim) => ethernet(victim.mac, from.mac, 0x88b5, Buffer.from('experiment')), '0x88b5'],
   ];
