@@ -69,9 +69,12 @@ export const nastyObjects: fc.Arbitrary<NastyObjects> = fc.record({
   network, subnets: fc.array(subnet, { minLength: 1, maxLength: 4 }), ports: fc.array(port, { minLength: 1, maxLength: 5 }), rules: fc.array(rule, { minLength: 1, maxLength: 10 }), router,
 });
 
-/** One whose router announces a prefix: few of those drawn do. */
+/** One whose router announces prefixes: few of those drawn do. radvd refuses its whole file for `::ffff:a00:0/112`, and for `::1`. */
 export const ANNOUNCED: NastyObjects = {
-  network: {}, subnets: [{ cidr: 'fd00:1::/64', ipv6_ra_mode: 'slaac', ipv6_address_mode: 'slaac', dns_nameservers: ['::', 'fd00::7', 'fe80::1', '::1'] }], ports: [{}], rules: [], router: { name: 'announcing', routes: [] },
+  network: {}, subnets: [
+    { cidr: 'fd00:1::/64', ipv6_ra_mode: 'slaac', ipv6_address_mode: 'slaac', dns_nameservers: ['::1', '::ffff:10.0.0.1', 'fe80::1'] },
+    { cidr: '::ffff:a00:0/112', ipv6_ra_mode: 'dhcpv6-stateful', ipv6_address_mode: 'dhcpv6-stateful' },
+  ], ports: [{}], rules: [], router: { name: 'announcing', routes: [] },
 };
 
 /** A request that was answered 5xx, as text. */

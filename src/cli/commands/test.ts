@@ -10,6 +10,7 @@ import { PACKAGES, TEST_PACKAGES, ensurePackages } from '../packages.ts';
 
 const ROOT = dirname(fileURLToPath(new URL('../../../package.json', import.meta.url)));
 const REPORTER = fileURLToPath(new URL('../test-report.ts', import.meta.url));
+const SAME_SAMPLES = fileURLToPath(new URL('../../testkit/same-samples.ts', import.meta.url));
 
 interface Kind {
   readonly files: readonly string[];
@@ -65,7 +66,7 @@ async function runTests(files: readonly string[], atOnce: number, env: NodeJS.Pr
   const folder = mkdtempSync(join(tmpdir(), 'patchbay-test-'));
   try {
     const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout', `--test-reporter=${REPORTER}`, `--test-reporter-destination=${folder}/report`];
-    const code = await runInherit([process.execPath, '--disable-warning=ExperimentalWarning', '--test', ...reporters, `--test-concurrency=${atOnce}`, ...files], env);
+    const code = await runInherit([process.execPath, '--disable-warning=ExperimentalWarning', `--import=${SAME_SAMPLES}`, '--test', ...reporters, `--test-concurrency=${atOnce}`, ...files], env);
     return { code, report: readReport(readFileSync(`${folder}/report`, 'utf8')) };
   } finally {
     rmSync(folder, { recursive: true });

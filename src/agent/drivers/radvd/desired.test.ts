@@ -9,7 +9,7 @@ const leg = (device: string, mtu: number, advertisements: Advertisement[]): Rout
 });
 const intervals = { min: 30, max: 100 };
 
-test('each mode has its flags; name servers only where nobody else tells them; canonical prefixes', () => {
+test('each mode has its flags; name servers only where nobody else tells them; addresses spelled out', () => {
   assert.equal(radvdConfig([
     leg('qr-a', 1450, [{ cidr: '2001:DB8:0:1::/64', mode: 'slaac', dns_nameservers: ['2001:db8::53', '8.8.8.8'] }]),
     leg('qr-b', 1000, [{ cidr: '2001:db8:2::/64', mode: 'dhcpv6-stateful', dns_nameservers: ['2001:db8::54'] }, { cidr: '2001:db8:3::/64', mode: 'dhcpv6-stateless', dns_nameservers: [] }]),
@@ -19,8 +19,8 @@ test('each mode has its flags; name servers only where nobody else tells them; c
   MinRtrAdvInterval 30;
   MaxRtrAdvInterval 100;
   AdvLinkMTU 1450;
-  prefix 2001:db8:0:1::/64 { AdvOnLink on; AdvAutonomous on; };
-  RDNSS 2001:db8::53 { };
+  prefix 2001:db8:0:1:0:0:0:0/64 { AdvOnLink on; AdvAutonomous on; };
+  RDNSS 2001:db8:0:0:0:0:0:53 { };
 };
 interface qr-b {
   AdvSendAdvert on;
@@ -28,8 +28,8 @@ interface qr-b {
   MaxRtrAdvInterval 100;
   AdvManagedFlag on;
   AdvOtherConfigFlag on;
-  prefix 2001:db8:2::/64 { AdvOnLink on; AdvAutonomous off; };
-  prefix 2001:db8:3::/64 { AdvOnLink on; AdvAutonomous on; };
+  prefix 2001:db8:2:0:0:0:0:0/64 { AdvOnLink on; AdvAutonomous off; };
+  prefix 2001:db8:3:0:0:0:0:0/64 { AdvOnLink on; AdvAutonomous on; };
 };
 `);
 });
