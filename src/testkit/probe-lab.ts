@@ -6,6 +6,7 @@ import { askWait } from '#cli/control-socket.ts';
 import { hostInit } from '#cli/datacentre/host.ts';
 import { wireNames } from '#cli/datacentre/fabric.ts';
 import { ipBytes, parseIp } from '#net/ip.ts';
+import { addressOwners } from './address-owners.ts';
 import type { Api } from './api.ts';
 import type { Cloud } from './cloud.ts';
 import { until } from './cloud.ts';
@@ -143,10 +144,9 @@ function sharedMac(number: number): string {
 }
 
 /** What a guest knows of its network: who has which address, and who leads on. */
-function waysOf({ endpoints, legs, subnets, external }: BuiltTopology, { network_id: here }: BuiltEndpoint): { neighbours: Record<string, string>; gateways: Record<string, string> } {
-  const owners = [...endpoints, ...legs, { ...OUTSIDE, network_id: external }].filter(({ network_id }) => network_id === here);
-  const neighbours = Object.fromEntries(owners.flatMap(({ addresses, mac }) => addresses.map((address) => [address, mac])));
-  const gateways = subnets.flatMap(({ network_id, gateway_ip }) => (network_id === here && gateway_ip && neighbours[gateway_ip] ? [[gateway_ip, neighbours[gateway_ip]]] : []));
+function waysOf(topology: BuiltTopology, { network_id: here, host }: BuiltEndpoint): { neighbours: Record<string, string>; gateways: Record<string, string> } {
+  const neighbours = Object.fromEntries([...addressOwners(topology, here, host)].filter(([, { answers }]) => answers).map(([address, { mac }]) => [address, mac]));
+  const gateways = topology.subnets.flatMap(({ network_id, gateway_ip }) => (network_id === here && gateway_ip && neighbours[gateway_ip] ? [[gateway_ip, neighbours[gateway_ip]]] : []));
   return { neighbours, gateways: Object.fromEntries(gateways) };
 }
 

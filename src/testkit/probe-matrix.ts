@@ -1,6 +1,7 @@
 /** Every packet that is sent through a topology: each pair of endpoints, outside and routers, each protocol, and what is not the sender's own. */
 import { cidrContains, parseCidr } from '#net/cidr.ts';
 import { linkLocalOf, parseIp } from '#net/ip.ts';
+import { type AddressOwner, addressOwners } from './address-owners.ts';
 import { linkFrames, neighbouring } from './link-frames.ts';
 import { type ProbeFrame, type ProbeProtocol, tokenOf } from './probe-frame.ts';
 import { PROBED } from './topology.ts';
@@ -71,7 +72,8 @@ class Matrix {
   *targets(endpoint: BuiltEndpoint, i: number): Iterable<Target> {
     for (const [j, other] of this.#topology.endpoints.entries()) {
       if (other === endpoint) continue;
-      for (const address of other.addresses) yield { name: other.name, address, odd: i < j ? 'vrrp' : 'sctp' };
+      const odd = !this.#isInside(endpoint, other) ? null : i < j ? 'vrrp' : 'sctp';
+      for (const address of other.addresses) yield { name: other.name, address, odd };
       if (other.floating) yield { name: `${other.name}'s floating IP`, address: other.floating, odd: null };
       if (other.part.up && other.pair?.single && other.network_id === endpoint.network_id && !(endpoint.pair && endpoint.pair.ip === other.pair.ip)) yield { name: `${other.name}'s pair`, address: other.pair.ip, odd: null };
     }
@@ -79,23 +81,30 @@ class Matrix {
     for (const leg of this.#topology.legs) for (const address of leg.addresses) yield { name: 'router', address, odd: null };
   }
 
+  /** No address is translated between the two: they are neighbours, or one router has a leg on both their networks. */
+  #isInside(one: BuiltEndpoint, other: BuiltEndpoint): boolean {
+    const routers = (id: string): string[] => this.#topology.legs.filter(({ network_id, external }) => network_id === id && !external).map(({ router_id }) => router_id);
+    return one.network_id === other.network_id || routers(one.network_id).some((id) => routers(other.network_id).includes(id));
+  }
+
   towards(endpoint: BuiltEndpoint, name: string, address: string, odd: ProbeProtocol | null): void {
     const source = endpoint.addresses.find((each) => each.includes(':') === address.includes(':'));
-    const destination_mac = this.#nextHop(endpoint.network_id, address);
-    if (source === undefined || destination_mac === null) return;
-    const add = (protocol: ProbeProtocol, port: number): void => this.#add(endpoint, name, { destination_mac, source_mac: endpoint.mac, source_ip: source, destination_ip: address, protocol }, port);
+    const hop = this.#nextHop(endpoint, address);
+    if (source === undefined || hop === undefined) return;
+    const head = { destination_mac: hop.mac, source_mac: endpoint.mac, source_ip: source, destination_ip: address };
+    const add = (protocol: ProbeProtocol, port: number): void => this.#add(endpoint, name, { ...head, protocol }, port, null, !hop.answers);
     add('icmp', 0);
     if (name === 'router') return;
     for (const port of this.#ports.tcp) add('tcp', port);
     for (const port of this.#ports.udp) add('udp', port);
     if (odd !== null) add(odd, odd === 'sctp' ? PROBED.sctp[0] : 0);
-    if (this.#errors) this.#add(endpoint, name, { destination_mac, source_mac: endpoint.mac, source_ip: source, destination_ip: address, protocol: 'udp' }, BESIDE.udp[1], null, false, 'unreachable');
+    if (this.#errors) this.#add(endpoint, name, { ...head, protocol: 'udp' }, BESIDE.udp[1], null, !hop.answers, 'unreachable');
   }
 
   /** What only a port without port security, or an allowed address pair, may send; to each neighbour. */
   foreign(endpoint: BuiltEndpoint): void {
     const { endpoints, external } = this.#topology;
-    const neighbours = [...endpoints.filter((other) => other !== endpoint && other.network_id === endpoint.network_id), ...(endpoint.network_id === external ? [{ name: 'outside', ...OUTSIDE }] : [])];
+    const neighbours = [...endpoints.filter((other) => other !== endpoint && isBeside(endpoint, other)), ...(endpoint.network_id === external ? [{ name: 'outside', ...OUTSIDE }] : [])];
     for (const [i, neighbour] of neighbours.entries()) {
       for (const address of neighbour.addresses) {
         const six = address.includes(':');
@@ -130,7 +139,7 @@ class Matrix {
     const { network_id, mac } = sender === 'outside' ? { network_id: external, mac: OUTSIDE.mac } : sender;
     const members = endpoints.flatMap(({ addresses, pair }) => [...addresses, ...(pair?.single ? [pair.ip] : [])]);
     for (const neighbour of endpoints) {
-      if (neighbour === sender || neighbour.network_id !== network_id) continue;
+      if (neighbour === sender || neighbour.network_id !== network_id || (sender !== 'outside' && !isBeside(sender, neighbour))) continue;
       for (const source_ip of new Set(members.flatMap((address) => [address, neighbouring(address)]))) {
         const six = source_ip.includes(':');
         // A network without IPv6 has link-local addresses still.
@@ -161,7 +170,7 @@ class Matrix {
     };
     const all = [['icmp', 0], ...PROBED.tcp.map((port) => ['tcp', port] as const), ...PROBED.udp.map((port) => ['udp', port] as const), ['vrrp', 0]] as const;
     for (const endpoint of endpoints) {
-      if (endpoint.floating) send(`${endpoint.name}'s floating IP`, endpoint.floating, this.#nextHop(external, endpoint.floating)!, all);
+      if (endpoint.floating) send(`${endpoint.name}'s floating IP`, endpoint.floating, addressOwners(this.#topology, external, null).get(endpoint.floating)!.mac, all);
       if (endpoint.network_id === external) for (const address of endpoint.addresses) send(endpoint.name, address, endpoint.mac, all);
       for (const leg of legs) {
         if (!leg.external || endpoint.network_id === external || !legs.some((other) => other.router_id === leg.router_id && other.network_id === endpoint.network_id)) continue;
@@ -181,27 +190,20 @@ class Matrix {
     });
   }
 
-  /** The MAC to which a station of the network sends for `address`; null when it has no way there. */
-  #nextHop(networkId: string, address: string): string | null {
-    const subnets = this.#topology.subnets.filter((subnet) => subnet.network_id === networkId && subnet.cidr.includes(':') === address.includes(':'));
-    if (subnets.some((subnet) => cidrContains(parseCidr(subnet.cidr)!, parseIp(address)!))) return this.#owner(networkId, address);
+  /** To whom an endpoint sends for `address`; undefined when it has no way there. */
+  #nextHop({ network_id, host }: BuiltEndpoint, address: string): AddressOwner | undefined {
+    const owners = addressOwners(this.#topology, network_id, host);
+    const subnets = this.#topology.subnets.filter((subnet) => subnet.network_id === network_id && subnet.cidr.includes(':') === address.includes(':'));
     const gateway = subnets[0]?.gateway_ip;
-    return gateway ? this.#owner(networkId, gateway) : null;
+    if (!subnets.some((subnet) => cidrContains(parseCidr(subnet.cidr)!, parseIp(address)!))) return gateway ? owners.get(gateway) : undefined;
+    const sharing = this.#topology.endpoints.filter((endpoint) => endpoint.network_id === network_id && endpoint.pair?.ip === address);
+    return owners.get(address) ?? (sharing[0] && { mac: sharing[0].pair!.mac, answers: sharing.some((other) => !other.local || other.host === host) });
   }
+}
 
-  #owner(networkId: string, address: string): string | null {
-    const { endpoints, legs, external } = this.#topology;
-    const here = endpoints.filter((endpoint) => endpoint.network_id === networkId);
-    const own = here.find((endpoint) => endpoint.addresses.includes(address)) ?? legs.find((leg) => leg.network_id === networkId && leg.addresses.includes(address));
-    if (own) return own.mac;
-    if (networkId === external && (OUTSIDE.addresses as readonly string[]).includes(address)) return OUTSIDE.mac;
-    const floating = networkId === external ? endpoints.find((endpoint) => endpoint.floating === address) : undefined;
-    if (floating) {
-      const router = legs.find((leg) => !leg.external && leg.network_id === floating.network_id)!.router_id;
-      return legs.find((leg) => leg.external && leg.router_id === router)!.mac;
-    }
-    return here.find((endpoint) => endpoint.pair?.ip === address)?.pair?.mac ?? null;
-  }
+/** On one network, and on one host where the network is local. */
+function isBeside(one: BuiltEndpoint, other: BuiltEndpoint): boolean {
+  return one.network_id === other.network_id && (!one.local || one.host === other.host);
 }
 
 /** Above the ports that are probed. */

@@ -26,6 +26,7 @@ export interface BuiltLeg {
   readonly router_id: string;
   readonly network_id: string;
   readonly external: boolean;
+  readonly host: string;
   readonly mac: string;
   readonly addresses: readonly string[];
 }
@@ -151,7 +152,7 @@ async function build(made: Made, part: TopologyPart, hosts: readonly string[], s
   }));
   const ports = (await Promise.all(made.routers.map((id) => made.api.get(`/network/v2.0/ports?device_id=${id}`)))).flatMap((answer) => answer.ports);
   const legs = ports.map((port): BuiltLeg => ({
-    port_id: port.id, router_id: port.device_id, network_id: port.network_id, external: port.device_owner === 'network:router_gateway', mac: port.mac_address,
+    port_id: port.id, router_id: port.device_id, network_id: port.network_id, external: port.device_owner === 'network:router_gateway', host: port['binding:host_id'], mac: port.mac_address,
     addresses: port.fixed_ips.map(({ ip_address }: { ip_address: string }) => ip_address),
   }));
   return { external: external.id, endpoints, legs, subnets };

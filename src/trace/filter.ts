@@ -3,12 +3,13 @@ import type { PortItem, RuleItem } from '#hoststate/port.ts';
 import { repairs } from './advice.ts';
 import type { HostIndex } from './host-index.ts';
 import { forgery, receivedUnasked, sentUnasked } from './identity.ts';
-import { type Packet, serviceText } from './packet.ts';
+import { isIcmp, isQuestion, type Packet, serviceText, TCP } from './packet.ts';
 import { misfits, ruleText } from './rule-match.ts';
 import type { Path, Step } from './step.ts';
-import { answers, drop, nameText, type Walk } from './walk.ts';
+import { answers, drop, nameText, type Walk, zoneOf } from './walk.ts';
 
 export type Direction = 'ingress' | 'egress';
+const OTHER_WAY = { ingress: 'egress', egress: 'ingress' } as const;
 
 /** The step that lets the packet pass the port's filter, or the path that ends there. */
 export function filter(walk: Walk, index: HostIndex, port: PortItem, packet: Packet, direction: Direction): { pass: Step } | { end: Path } {
@@ -22,11 +23,31 @@ export function filter(walk: Walk, index: HostIndex, port: PortItem, packet: Pac
     if (forged !== undefined) return { end: drop(at.host, at.object, 'port-security', `port security of ${nameText(at.object)} drops it: ${forged}`, forgeryRepair(port, packet)) };
     if (sentUnasked(packet)) return passed('base', `${nameText(at.object)} may send ${serviceText(packet)} without a rule`);
   } else if (receivedUnasked(packet)) return passed('base', `${nameText(at.object)} gets ${serviceText(packet)} without a rule`);
-  if (walk.connection?.ports.get(port.port_id)?.some((there) => answers(packet, there))) return { pass: { type: 'conntrack', ...at, direction, text: `${nameText(at.object)} knows the connection: its answers pass` } };
+  if (port.stateful) {
+    const known = walk.connection?.zones.get(zoneOf(index.host, port.network_id))?.find((there) => answers(packet, there));
+    if (known) return ofConnection(index, port, known, direction) ? { pass: { type: 'conntrack', ...at, direction, text: `${nameText(at.object)} knows the connection: its answers pass` } } : { end: drop(at.host, at.object, 'no-connection', `${serviceText(packet)} from ${packet.source_ip} answers a connection that no ${OTHER_WAY[direction]} rule of ${nameText(at.object)} admits`) };
+    if (needsConnection(walk, packet)) return { end: drop(at.host, at.object, 'no-connection', `${nameText(at.object)} knows no connection that ${serviceText(packet)} from ${packet.source_ip} could be part of, and nothing begins with it: no rule is asked`, answerRepair(packet)) };
+  }
   for (const rule of rulesOf(index, port)) {
     if (misfits(index, rule, packet, direction).length === 0) return passed('rule', `${direction} rule ${rule.rule_id} of ${nameText(walk.named('security_group', rule.security_group_id))} admits it: ${textOf(walk, rule)}`, rule);
   }
   return { end: drop(at.host, at.object, 'security-group', ...refusal(walk, index, port, packet, direction)) };
+}
+
+/** Whether the port may have begun, or let in, what `first` began: the ports of a network share what their host remembers, each port has rules of its own. */
+function ofConnection(index: HostIndex, port: PortItem, first: Packet, direction: Direction): boolean {
+  for (const rule of rulesOf(index, port)) if (misfits(index, rule, first, OTHER_WAY[direction]).length === 0) return true;
+  return false;
+}
+
+/** True for what begins no connection: the answer of TCP, and all of ICMP but a question. */
+function needsConnection(walk: Walk, packet: Packet): boolean {
+  if (packet.protocol === TCP) return walk.connection !== undefined;
+  return isIcmp(packet.protocol) && packet.icmp_type !== null && !isQuestion(packet);
+}
+
+function answerRepair({ protocol }: Packet): string[] {
+  return protocol === TCP ? ['the answer has to come back the way of its request: here it takes another, past a translation of addresses'] : [];
 }
 
 /** Why no rule admits the packet, and what would. */

@@ -4,7 +4,7 @@ import { type Cidr, cidrContains, parseCidr } from '#net/cidr.ts';
 import { type Ip, isLinkLocal, parseIp } from '#net/ip.ts';
 import { METADATA_ADDRESSES } from './arrival.ts';
 import type { HostIndex } from './host-index.ts';
-import { neighbours } from './neighbour.ts';
+import { neighbours, nobodyText } from './neighbour.ts';
 import type { Packet } from './packet.ts';
 import type { Path, PortStep } from './step.ts';
 import { fromPort } from './switching.ts';
@@ -18,7 +18,7 @@ export function fromGuest(walk: Walk, index: HostIndex, port: PortItem, packet: 
   const hop = nextHop(walk, index, port, packet);
   if ('problem' in hop) return drop(index.host, object, 'no-route', `${nameText(object)}: ${hop.problem}`, hop.repair);
   const paths = neighbours(walk, index, port.network_id, hop.address).map((neighbour): Path => {
-    if (neighbour === 'nobody') return drop(index.host, network, 'no-neighbour', `nobody on ${nameText(network)} answers for ${hop.address}${hop.address === packet.destination_ip ? '' : ', the way to ' + packet.destination_ip}`, hop.address === packet.destination_ip ? [] : [`openstack router add subnet ROUTER SUBNET (a router that has ${hop.address})`]);
+    if (neighbour === 'nobody') return drop(index.host, network, 'no-neighbour', `${nobodyText(walk, index, port.network_id, hop.address)}${hop.address === packet.destination_ip ? '' : `; it is the way to ${packet.destination_ip}`}`, hop.address === packet.destination_ip ? [] : [`openstack router add subnet ROUTER SUBNET (a router that has ${hop.address})`]);
     if ('down' in neighbour) return drop(index.host, walk.named('port', neighbour.down.port_id), 'down', `${nameText(walk.named('port', neighbour.down.port_id))}, which has ${hop.address}, is down`, [`openstack port set --enable ${neighbour.down.port_id}`]);
     const frame = { ...packet, destination_mac: neighbour.mac };
     const step: PortStep = { type: 'port', host: index.host, object, packet: frame, text: `${nameText(object)} sends it ${hop.address === packet.destination_ip ? 'to its neighbour' : `by ${hop.address}`}` };

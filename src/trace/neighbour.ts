@@ -4,7 +4,7 @@ import { ipBytes, parseIp } from '#net/ip.ts';
 import type { HostIndex } from './host-index.ts';
 import { mayHave } from './identity.ts';
 import { multicastMac } from './packet.ts';
-import type { Walk } from './walk.ts';
+import { nameText, type Walk } from './walk.ts';
 
 /** `mac` null is somebody outside. `down` is a port that has the address and does not answer. */
 export type Neighbour = { readonly mac: string | null } | { readonly down: PortItem } | 'nobody';
@@ -16,7 +16,7 @@ export function neighbours(walk: Walk, index: HostIndex, networkId: string, addr
   if (!ip || group) return [group ? { mac: group } : 'nobody'];
   const sharing: Neighbour[] = [];
   let down: PortItem | undefined;
-  for (const host of walk.hostsOfNetwork(networkId)) {
+  for (const host of hearing(walk, index, networkId)) {
     for (const port of host.ports(networkId)) {
       if (port.ip_addresses.includes(address)) {
         if (host.isWired(port)) return [{ mac: port.mac_address }];
@@ -32,4 +32,18 @@ export function neighbours(walk: Walk, index: HostIndex, networkId: string, addr
   if (down) return [{ down }];
   const segment = index.segment(networkId);
   return [segment?.physical_network ? { mac: null } : 'nobody'];
+}
+
+/** The hosts that hear the question: a local network does not leave its own. */
+function hearing(walk: Walk, index: HostIndex, networkId: string): Iterable<HostIndex> {
+  return isLocal(index, networkId) ? [index] : walk.hostsOfNetwork(networkId);
+}
+
+/** What to say of an address that nobody answers for. */
+export function nobodyText(walk: Walk, index: HostIndex, networkId: string, address: string): string {
+  return `nobody on ${nameText(walk.named('network', networkId))} answers for ${address}${isLocal(index, networkId) ? `: the network is local to ${index.host}, and ports of it on other hosts are out of reach` : ''}`;
+}
+
+function isLocal(index: HostIndex, networkId: string): boolean {
+  return index.segment(networkId)?.network_type === 'local';
 }

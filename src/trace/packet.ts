@@ -35,6 +35,11 @@ export function isMulticast({ destination_mac }: Packet): boolean {
   return destination_mac !== null && (Number.parseInt(destination_mac.slice(0, 2), 16) & 1) === 1;
 }
 
+/** True for a question of ICMP: Open vSwitch's conntrack begins a connection with nothing else of it. */
+export function isQuestion({ protocol, icmp_type }: Packet): boolean {
+  return icmp_type !== null && (protocol === ICMP ? [8, 13, 15] : [128]).includes(icmp_type);
+}
+
 /** The MAC that a broadcast or multicast address is sent to (RFC 1112, RFC 2464); undefined for a unicast address. */
 export function multicastMac(address: string, bytes: Uint8Array): string | undefined {
   const hex = (list: Iterable<number>): string => [...list].map((byte) => byte.toString(16).padStart(2, '0')).join(':');

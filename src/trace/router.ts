@@ -4,7 +4,7 @@ import { type Cidr, cidrContains, formatCidr, parseCidr } from '#net/cidr.ts';
 import { type Ip, isLinkLocal, parseIp } from '#net/ip.ts';
 import { METADATA_ADDRESSES } from './arrival.ts';
 import type { HostIndex, TracedRouter } from './host-index.ts';
-import { neighbours } from './neighbour.ts';
+import { neighbours, nobodyText } from './neighbour.ts';
 import { answerTo, type Packet, TCP, versionOf } from './packet.ts';
 import { translateDestination, translateSource } from './nat.ts';
 import { mayForward } from './router-forward.ts';
@@ -69,7 +69,7 @@ function toNextHop(walk: Walk, index: HostIndex, route: Route, packet: Packet, s
   const hop = route.nexthop ?? packet.destination_ip;
   const paths = neighbours(walk, index, port.network_id, hop).map((neighbour): Path => {
     const network = walk.named('network', port.network_id);
-    if (neighbour === 'nobody') return drop(index.host, network, 'no-neighbour', `nobody on ${nameText(network)} answers for ${hop}`);
+    if (neighbour === 'nobody') return drop(index.host, network, 'no-neighbour', nobodyText(walk, index, port.network_id, hop));
     if ('down' in neighbour) return drop(index.host, walk.named('port', neighbour.down.port_id), 'down', `${nameText(walk.named('port', neighbour.down.port_id))}, which has ${hop}, is down`, [`openstack port set --enable ${neighbour.down.port_id}`]);
     return fromPort(walk, index, port, { ...packet, source_mac: route.leg.mac_address, destination_mac: neighbour.mac });
   });

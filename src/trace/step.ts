@@ -62,7 +62,7 @@ export interface DeliverStep extends Common {
 }
 
 export type DropReason =
-  | 'unbound' | 'down' | 'port-security' | 'security-group' | 'no-route' | 'no-neighbour' | 'unknown-mac' | 'no-segment' | 'no-tunnel' | 'no-physical-network'
+  | 'unbound' | 'down' | 'port-security' | 'security-group' | 'no-connection' | 'no-route' | 'no-neighbour' | 'unknown-mac' | 'no-segment' | 'no-tunnel' | 'no-physical-network'
   | 'forward' | 'mtu' | 'loop';
 
 export interface DropStep extends Common {

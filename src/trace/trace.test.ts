@@ -121,11 +121,36 @@ test('N-L3-17: a floating IP both ways; its guest’s group decides', () => {
   assert.deepEqual(admitted.reply?.deliveries.map(({ to, packet }) => [to, packet.source_ip]), [['outside', '172.16.0.9']]);
 });
 
-test('an answer from another address than the one that was asked is no answer: a neighbour by its floating IP, without source NAT', () => {
+test('an answer from another address than the one that was asked: a neighbour by its floating IP, without source NAT', () => {
   // b asks a's floating IP, and a answers its neighbour directly, past the router that would have to translate back.
-  const found = trace(routed(floating, b, { ...router, enable_snat: false }, rule('g', 4, { protocol: 6, range: [22, 22] })), tcp('b', '172.16.0.9', 22));
-  assert.deepEqual(found.deliveries.map(({ port_id, packet }) => [port_id, packet.source_ip]), [['a', '10.0.0.4']]);
-  assert.deepEqual(found.reply?.drops.map(({ host, reason }) => [host, reason]), [['h1', 'security-group']]);
+  const admitted = [floating, { ...router, enable_snat: false }, rule('g', 4, { protocol: 6, range: [22, 22] })];
+  const here = trace(routed(...admitted, b), tcp('b', '172.16.0.9', 22));
+  assert.deepEqual(here.deliveries.map(({ port_id, packet }) => [port_id, packet.source_ip]), [['a', '10.0.0.4']]);
+  // Both are on one host, which remembers what a let in.
+  assert.equal(here.reply?.verdict, 'deliver');
+  const narrow = trace(routed(...admitted, { ...b, security_groups: ['to-f'] }, rule('to-f', 5, { direction: 'egress', prefix: '172.16.0.9/32' })), tcp('b', '172.16.0.9', 22));
+  assert.deepEqual(narrow.reply?.drops.map(({ reason, text }) => [reason, text]), [['no-connection', 'tcp/40000 from 10.0.0.3 answers a connection that no egress rule of port b admits']]);
+  const h1 = routed(...admitted, tunnel('192.0.2.2'), { ...tunnel('192.0.2.2'), host: 'h2' }, flood('red', '192.0.2.2'), forward('red', 'b', '192.0.2.2', MAC(2), ['10.0.0.4'])).states.get('h1')!;
+  const h2 = state(segment('red', 3, 'vxlan', 7), { ...tunnel('192.0.2.1'), host: 'h1' }, flood('red', '192.0.2.1'), b, egress, rule('g', 4, { protocol: 6 }));
+  const apart = trace(topology({ h1, h2 }), tcp('b', '172.16.0.9', 22));
+  assert.equal(apart.verdict, 'deliver');
+  // Its own rule for TCP does not help: the answer is no beginning.
+  assert.deepEqual(apart.reply?.drops.map(({ host, reason }) => [host, reason]), [['h2', 'no-connection']]);
+});
+
+test('ICMP that is no question belongs to a known connection or passes no stateful port', () => {
+  const reply = { from: { port_id: 'a' }, destination_ip: '10.0.0.4', protocol: 1, icmp_type: 0 } as const;
+  const cloud = (stateful: boolean) => topology({ h1: state(segment('red', 1, 'local'), { ...a, stateful }, { ...b, stateful }, egress, rule('g', 2, { protocol: 1 })) });
+  assert.deepEqual(trace(cloud(true), reply).drops.map(({ reason, text }) => [reason, text]), [['no-connection', 'port a knows no connection that icmp type 0 from 10.0.0.3 could be part of, and nothing begins with it: no rule is asked']]);
+  assert.equal(trace(cloud(false), reply).verdict, 'deliver');
+});
+
+test('a network that is local to each host: nobody answers from another one, and no copy goes to a neighbour', () => {
+  const inside = (...more: Item[]) => state(segment('red', 1, 'local'), egress, ssh, ...more);
+  const cloud = topology({ h1: inside(a, openPort('spy', 'red', MAC(5), ['10.0.0.5'])), h2: inside(b) });
+  const { deliveries, drops } = trace(cloud, tcp('a', '10.0.0.4', 22));
+  assert.deepEqual(deliveries, []);
+  assert.deepEqual(drops.map(({ reason, text }) => [reason, text]), [['no-neighbour', 'nobody on network red answers for 10.0.0.4: the network is local to h1, and ports of it on other hosts are out of reach']]);
 });
 
 test('N-L3-6: nothing new comes in behind source NAT, and no route is no way', () => {

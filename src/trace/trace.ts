@@ -12,7 +12,7 @@ import type { Origin, Probe } from './probe.ts';
 import { fromRouter } from './router.ts';
 import { type DeliverStep, type DropStep, endsOf, type Path, type RouteStep, type Step, wayTo } from './step.ts';
 import type { Topology } from './topology.ts';
-import { type Connection, drop, nameText, Walk } from './walk.ts';
+import { type Connection, drop, nameText, Walk, zoneOf } from './walk.ts';
 import { networkOnWire } from './wire-network.ts';
 
 export interface Trace {
@@ -70,7 +70,7 @@ function fromWire(walk: Walk, from: Exclude<Origin, { port_id: string }>, packet
 
 /** What the receiver sends back, with what the hosts remember of the way there. */
 function answer(before: Walk, arrived: DeliverStep, way: readonly Step[]): Path {
-  const walk = new Walk(before.topology, connectionOf(way), before);
+  const walk = new Walk(before.topology, connectionOf(before, way), before);
   const packet = { ...answerTo(arrived.packet), source_mac: arrived.packet.destination_mac ?? '00:00:00:00:00:00', destination_mac: arrived.packet.source_mac };
   if (arrived.to === 'outside') {
     const wire = way.findLast((step) => step.type === 'wire')!;
@@ -85,15 +85,18 @@ function answer(before: Walk, arrived: DeliverStep, way: readonly Step[]): Path 
   return traced ? fromRouter(walk, index, traced, { ...packet, source_mac: leg!.mac_address }) : fromGuest(walk, index, port, { ...packet, source_mac: port.mac_address });
 }
 
-function connectionOf(way: readonly Step[]): Connection {
-  const ports = new Map<string, Packet[]>();
+function connectionOf(walk: Walk, way: readonly Step[]): Connection {
+  const zones = new Map<string, Packet[]>();
   let packet: Packet | undefined;
   for (const step of way) {
     if (step.type === 'port') packet = step.packet;
     else if (step.type === 'route') packet = step.after;
-    else if (step.type === 'filter' && step.remembered && packet) ports.set(step.port_id, [...(ports.get(step.port_id) ?? []), packet]);
+    else if (step.type === 'filter' && step.remembered && packet) {
+      const zone = zoneOf(step.host!, walk.host(step.host!)!.port(step.port_id)!.network_id);
+      zones.set(zone, [...(zones.get(zone) ?? []), packet]);
+    }
   }
-  return { ports, routers: new Map(way.filter((step): step is RouteStep => step.type === 'route').map((step) => [step.router_id, step])) };
+  return { zones, routers: new Map(way.filter((step): step is RouteStep => step.type === 'route').map((step) => [step.router_id, step])) };
 }
 
 function packetOf(probe: Probe, source_mac: string, source_ip: string): Packet {

@@ -6,8 +6,8 @@ import type { Topology } from './topology.ts';
 
 /** What the way there has left behind on the hosts. */
 export interface Connection {
-  /** Filtered, stateful ports that it passed, and how it looked there: each time, where it passed one twice. */
-  readonly ports: ReadonlyMap<string, readonly Packet[]>;
+  /** How it looked where a rule of a stateful port let it pass: all ports of a network on a host share what they remember (`zoneOf`). */
+  readonly zones: ReadonlyMap<string, readonly Packet[]>;
   /** By router: how it went in and came out. */
   readonly routers: ReadonlyMap<string, RouteStep>;
 }
@@ -63,4 +63,9 @@ export function drop(host: string | null, object: Named | null, reason: DropReas
 export function answers(packet: Packet, after: Packet): boolean {
   return packet.source_ip === after.destination_ip && packet.destination_ip === after.source_ip && packet.protocol === after.protocol
     && packet.source_port === after.destination_port && packet.destination_port === after.source_port;
+}
+
+/** The connections that a host keeps for one network. */
+export function zoneOf(host: string, networkId: string): string {
+  return `${host} ${networkId}`;
 }

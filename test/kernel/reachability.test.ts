@@ -39,13 +39,18 @@ scenario('reachability: what the tracer says is what packets do', { hosts: 3, co
     }
     for (const seed of SEEDS) {
       await t.test(`topology of seed ${seed}`, async () => {
+        let last: Promise<unknown> = Promise.resolve();
         const property = fc.asyncProperty(topologyArbitrary, async (topology) => {
-          const { differences, outcomes } = await compare(cloud, lab, topology);
+          const compared = compare(cloud, lab, topology);
+          last = compared.catch(() => undefined);
+          const { differences, outcomes } = await compared;
           counted.probes += outcomes.length;
           counted.arrived += outcomes.filter(({ seen }) => seen.some((line) => !line.startsWith('wire'))).length;
           assert.deepEqual(differences, []);
         });
         const { failed, counterexample, errorInstance } = await fc.check(property, { seed, numRuns: 1, unbiased: true, interruptAfterTimeLimit: SHRINK_MILLISECONDS });
+        // Shrinking is left in the middle of a topology: the next seed would fall over what it makes.
+        await last;
         if (failed) assert.fail(`${(errorInstance as Error | null)?.message}\nThe smallest topology, as a file for test/kernel/reachability:\n${JSON.stringify({ why: '', topology: counterexample?.[0] })}`);
       });
     }
