@@ -62,7 +62,7 @@ export class Prediction {
   }
 
   *#ends(path: Path, protocol: string, answer: boolean): Iterable<string> {
-    for (const step of path) {
+    for (const step of this.#sent(path)) {
       if (step.type === 'fork') for (const branch of step.branches) yield* this.#ends(branch, protocol, answer);
       if (step.type === 'tunnel' || step.type === 'wire') {
         const host = this.#plan.hosts.find(({ name }) => name === step.host);
@@ -74,6 +74,13 @@ export class Prediction {
       const { source_ip, destination_ip, source_port, destination_port } = step.packet;
       yield sightLine(place, answer, protocol, { source_ip, destination_ip, source_port: source_port ?? 0, destination_port: destination_port ?? 0 });
     }
+  }
+
+  /** The tracer takes it that somebody on the wire answers for an address that is not ours; of our wires only the flat network has such a one. */
+  #sent(path: Path): Path {
+    const end = path.at(-1);
+    const unanswered = end?.type === 'deliver' && end.to === 'outside' && end.packet.destination_mac === null && end.object?.id !== this.#built.external;
+    return unanswered ? path.slice(0, path.findLastIndex(({ type }) => type === 'route') + 1) : path;
   }
 
   #lines(path: Path, protocol: string, answer: boolean): string[] {

@@ -13,7 +13,7 @@ import { until } from './cloud.ts';
 import { arp, BROADCAST, neighbourSolicitation } from './frames.ts';
 import { probeFrame } from './probe-frame.ts';
 import { type MatrixProbe, probeMatrix } from './probe-matrix.ts';
-import { Prober, type ProbeResult, type ProbeRun } from './prober.ts';
+import { Prober, type ProbeResult, type ProbeRun, type Question } from './prober.ts';
 import type { TopologyPart } from './topology.ts';
 import { type BuiltEndpoint, type BuiltTopology, type Construction, construct, OUTSIDE } from './topology-build.ts';
 
@@ -151,13 +151,13 @@ function waysOf(topology: BuiltTopology, { network_id: here, host }: BuiltEndpoi
 }
 
 /** Each station asks for the routers on its network. */
-function questions(topology: BuiltTopology): Record<string, Buffer[]> {
+function questions(topology: BuiltTopology): Question[] {
   const stations = [...topology.endpoints, { name: 'outside', network_id: topology.external, ...OUTSIDE }];
-  return Object.fromEntries(stations.map(({ name, network_id, mac, addresses }) => [name, topology.legs.filter((leg) => leg.network_id === network_id).flatMap((leg) => leg.addresses.flatMap((target) => {
+  return stations.flatMap(({ name, network_id, mac, addresses }) => topology.legs.filter((leg) => leg.network_id === network_id).flatMap((leg) => leg.addresses.flatMap((target): Question[] => {
     const own = addresses.find((address) => address.includes(':') === target.includes(':'));
     if (own === undefined) return [];
-    return [target.includes(':') ? solicitation(mac, own, target) : arp(BROADCAST, mac, { op: 'request', sha: mac, spa: own, tpa: target })];
-  }))]));
+    return [{ from: name, target, frame: target.includes(':') ? solicitation(mac, own, target) : arp(BROADCAST, mac, { op: 'request', sha: mac, spa: own, tpa: target }) }];
+  })));
 }
 
 /** To the solicited-node multicast address of `target` (RFC 4861). */

@@ -204,6 +204,8 @@ def take(station, frame):
         return
     if p.protocol == 58 and frame[p.l4] == 135:
         return answer_solicitation(station, frame, p)
+    if p.protocol == 58 and frame[p.l4] == 136:
+        found.add((station.place, text(frame[p.l4 + 8:p.l4 + 24])))
     if at < 0:
         return
     kind, number = token(frame, at)
@@ -243,6 +245,8 @@ def take_arp(station, frame, p):
             key = (sender, station.place)
             sentinels.setdefault(struct.unpack('!H', tpa[2:])[0], set()).add(key)
             doubles[key] = doubles.get(key, 0) + 1
+    elif op == 2:
+        found.add((station.place, text(spa)))
     elif op == 1 and tpa in station.addresses and p.vlan is None:
         station.send((sha + station.mac + b'\x08\x06' + b'\0\1\x08\0\x06\x04\0\2' + station.mac + tpa + sha + spa).ljust(60, b'\0'))
 
@@ -330,7 +334,7 @@ def hear(ear, frame, vlan, direction):
     seen[key] = seen.get(key, 0) + 1
 
 
-senders, doubles = {}, {}
+senders, doubles, found = {}, {}, set()
 
 
 def pump(until, done):
@@ -398,17 +402,20 @@ def send(queues, sentinel, wave):
 
 
 def run(given):
-    seen.clear(), sentinels.clear(), doubles.clear(), senders.clear()
+    seen.clear(), sentinels.clear(), doubles.clear(), senders.clear(), found.clear()
     for place in given['senders']:
         senders[stations[place].mac] = place
     sentinel = Sentinels(given['sentinels'], given['patience'])
     # Two rounds teach every switch where everybody is: the first brings the announcement, the second finds it learned.
     sentinel.round(), sentinel.round()
     # Every station finds its neighbours first, as a guest would; the answers teach the switches where they are.
-    for place, frames in given['questions'].items():
-        for frame in frames:
+    for attempt in range(5):
+        open_questions = [(place, frame) for place, target, frame in given['questions'] if (place, target) not in found]
+        for place, frame in open_questions:
             stations[place].send(bytes.fromhex(frame))
-    sentinel.round(), sentinel.round()
+        if open_questions:
+            sentinel.round(), sentinel.round()
+            pump(time.monotonic() + 0.02, lambda: False)
     for phase in given['phases']:
         send({place: [bytes.fromhex(frame) for frame in frames] for place, frames in phase.items()}, sentinel, given['wave'])
     return {

@@ -30,13 +30,20 @@ export interface WirePlace {
 
 export type Place = TapPlace | WirePlace;
 
+/** Who has `target`: an ARP request or a neighbour solicitation. */
+export interface Question {
+  readonly from: string;
+  readonly target: string;
+  readonly frame: Buffer;
+}
+
 export interface ProbeRun {
   /** Stations that announce themselves before and behind the probes. */
   readonly senders: readonly string[];
   /** Pairs (from, to) whose broadcasts must arrive. */
   readonly sentinels: readonly (readonly [string, string])[];
-  /** ARP requests and neighbour solicitations by sender, before everything else. */
-  readonly questions: Readonly<Record<string, readonly Buffer[]>>;
+  /** Before everything else, and again while they are not answered. */
+  readonly questions: readonly Question[];
   /** Frames by sender; a phase begins when all frames of the one before have arrived. */
   readonly phases: readonly Readonly<Record<string, readonly Buffer[]>>[];
 }
@@ -102,7 +109,7 @@ export class Prober {
 
   /** Sends all frames, those of one station in their order, and answers what was seen once nothing can be under way any more. */
   async run({ senders, sentinels, questions, phases }: ProbeRun): Promise<ProbeResult> {
-    const { seen, missing, broadcasts } = await this.#ask({ run: { senders, sentinels, questions: hexOf(questions), phases: phases.map(hexOf), patience: PATIENCE_SECONDS, wave: WAVE } });
+    const { seen, missing, broadcasts } = await this.#ask({ run: { senders, sentinels, questions: questions.map(({ from, target, frame }) => [from, target, frame.toString('hex')]), phases: phases.map(hexOf), patience: PATIENCE_SECONDS, wave: WAVE } });
     return {
       missing, broadcasts,
       stations: seen.filter((sight: unknown[]) => sight.length === 10).map(([place, id, kind, source_ip, destination_ip, source_port, destination_port, addressed, vlan, count]: any) =>
