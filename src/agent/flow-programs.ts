@@ -106,17 +106,17 @@ export class FlowPrograms {
     }
   }
 
-  /** Sends what differs on `bridge`. A refused flow is taken out, its owner told, and the rest goes in without it. */
-  async send(bridge: string, client: Pick<OpenFlowClient, 'bundle'>, sweep: boolean): Promise<void> {
+  /** Sends what differs on `bridge`; resolves with whether anything did. A refused flow is taken out, its owner told, and the rest goes in without it. */
+  async send(bridge: string, client: Pick<OpenFlowClient, 'bundle'>, sweep: boolean): Promise<boolean> {
     const table = this.#tables.get(bridge);
     for (;;) {
       const mods = table?.plan(sweep) ?? [];
-      if (!table || mods.length === 0) return;
+      if (!table || mods.length === 0) return false;
       this.#options.onPlan(bridge, mods.map(formatFlowMod));
       try {
         await client.bundle(mods);
         table.applied(mods);
-        return;
+        return true;
       } catch (error) {
         if (!(error instanceof OpenFlowError) || !error.refused.some(({ mod }) => mod.command === 'add')) throw error;
         for (const { mod, reason } of error.refused) {

@@ -20,6 +20,7 @@ import { Agent } from './agent.ts';
 import { DhcpManager } from './dhcp-manager.ts';
 import { flushZones, limitZones } from './drivers/conntrack/apply.ts';
 import { quieten } from './drivers/link/quiet.ts';
+import { Decisions, forgetDecisions } from './drivers/ovs/decisions.ts';
 import { ovsPlugger } from './drivers/ovs/plugger.ts';
 import { FlowLog } from './flow-log.ts';
 import { InstanceManager } from './instance-manager.ts';
@@ -61,7 +62,12 @@ const opened = async (bridge: string, client: OpenFlowClient): Promise<void> => 
 };
 // A datapath without limits serves all the same.
 const limit = (zones: readonly number[]): Promise<void> => limitZones(RUN_DIR, zones, config.max_connections_per_network, (line) => plan('conntrack', [line])).catch((error: Error) => note('the connections of networks are not limited', { reason: error.message }));
-const switching = new SwitchManager({ runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, flushZones: (zones) => flushZones(RUN_DIR, zones), limitZones: limit, ifindexOf, quieten, opened, log: note, onPlan: plan });
+const decisions = new Decisions(() => forgetDecisions(RUN_DIR), (error) => note('the switch may keep old decisions until its flows change again', { reason: error.message }));
+const switching = new SwitchManager({
+  runDir: RUN_DIR, datapathType, localIp, wake, resolvePeer, flushZones: (zones) => flushZones(RUN_DIR, zones), limitZones: limit, ifindexOf, quieten, opened, log: note, onPlan: plan,
+  // Only the userspace datapath has the fault.
+  ...(datapathType === 'netdev' && { flowsChanged: () => decisions.changed() }),
+});
 const plugger = ovsPlugger(() => switching.vswitch, ifindexOf);
 const proxies = new MetadataProxies({ root: join(state, 'metadata'), socket: METADATA_PROXY_SOCKET, onPlan: (namespace, lines) => plan(`metadata ${namespace}`, lines) });
 const dhcp = new DhcpManager({ stateDir: state, plugger, proxies, wake, onPlan: (networkId, lines) => plan(`dhcp ${networkId}`, lines) });

@@ -34,6 +34,8 @@ export interface SwitchOptions {
   readonly limitZones: (zones: readonly number[]) => Promise<void>;
   /** Called with each new connection to a bridge, before flows are written over it. */
   readonly opened?: (bridge: string, client: OpenFlowClient) => Promise<void>;
+  /** Called after a bridge has taken a change of its flows, and when the switch may have taken one of an agent before. */
+  readonly flowsChanged?: () => void;
   readonly ifindexOf: (device: string) => number | undefined;
   /** Keeps the host's own stack from answering on a device that userspace OVS reads (it reads it too). */
   readonly quieten: (device: string) => void;
@@ -142,7 +144,7 @@ export class SwitchManager implements Manager {
     const ports = new Set(this.#ports);
     this.#ports.clear();
     try {
-      for (const [name, { client }] of this.#bridges) if (client) await this.#programs.send(name, client, this.#inSync);
+      for (const [name, { client }] of this.#bridges) if (client && (await this.#programs.send(name, client, this.#inSync))) this.#options.flowsChanged?.();
       for (const portId of this.#refused) ports.add(portId);
       this.#refused.clear();
       if (this.#inSync) {
@@ -193,6 +195,7 @@ export class SwitchManager implements Manager {
     this.#plugged.clear();
     for (const row of vswitch.rows('Interface').values()) this.#see(row);
     this.#layoutDirty = true;
+    this.#options.flowsChanged?.();
     this.#programs.allMoved();
     for (const port of this.view.all('port')) this.#ports.add(port.port_id);
   }

@@ -76,6 +76,8 @@ export class MutationLab {
 
   async #bundle(host: string, bridge: string, mods: readonly FlowMod[]): Promise<void> {
     await (await this.#client(host, bridge)).bundle(mods);
+    // Open vSwitch 3.1 may keep what it decided before (docs/decisions/0018-decisions-are-made-anew.md): a mutant would be seen after its end.
+    await this.#cloud.host(host, 'ovs-appctl', 'revalidator/purge');
   }
 
   async #load(host: string, namespace: string, text: string): Promise<void> {
