@@ -33,18 +33,15 @@ export function intBridgeBase(): string[] {
     lines.push(
       `table=${INT.ACCEPT_OR_INGRESS},priority=90,ct_state=+new-est+trk,${family} actions=ct(commit,${ZONE}),resubmit(,${INT.ACCEPTED_EGRESS})`,
       `table=${INT.BASE_INGRESS},priority=90,ct_state=-trk,${family} actions=ct(table=${INT.RULES_INGRESS},${ZONE})`,
-      `table=${INT.BASE_INGRESS},priority=80,ct_state=+trk,${family} actions=resubmit(,${INT.RULES_INGRESS})`,
+      `table=${INT.BASE_INGRESS},priority=80,${family} actions=resubmit(,${INT.RULES_INGRESS})`,
       `table=${INT.ACCEPTED_INGRESS},priority=90,ct_state=+new-est+trk,${family} actions=ct(commit,${ZONE}),output:NXM_NX_REG5[]`,
     );
   }
-  // What the rules do not admit; and what conntrack finds invalid, whatever they say.
+  // What the rules do not admit; none admits what conntrack finds invalid.
   for (const table of [INT.RULES_EGRESS, INT.RULES_INGRESS]) {
     // Errors are never so long that they need fragments, whose type nobody sees.
     for (const family of ['ip', 'ipv6']) lines.push(`table=${table},priority=90,ct_state=+rel+trk,${family},nw_frag=yes actions=resubmit(,${INT.DROPPED})`);
-    lines.push(
-      `table=${table},priority=90,ct_state=+inv+trk actions=resubmit(,${INT.DROPPED})`,
-      `table=${table},priority=0 actions=resubmit(,${INT.DROPPED})`,
-    );
+    lines.push(`table=${table},priority=0 actions=resubmit(,${INT.DROPPED})`);
   }
   // A DHCP server's answer in fragments shows its ports to conntrack only (table 71 drops it whole).
   for (const [udp, server, client] of [['udp', 67, 68], ['udp6', 547, 546]]) {

@@ -66,37 +66,41 @@ function identityFlows(port: PortItem, ofport: number, vlan: number): string[] {
   const lines = [`table=${INT.ACCEPT_OR_INGRESS},priority=100,reg6=${hex(vlan)},dl_dst=${port.mac_address} actions=load:${hex(ofport)}->${REG_PORT},resubmit(,${INT.BASE_INGRESS})`];
   const track = port.stateful ? `ct(table=${INT.RULES_EGRESS},${ZONE})` : `resubmit(,${INT.RULES_EGRESS})`;
   const base = (match: string, accepted = `resubmit(,${INT.ACCEPT_OR_INGRESS})`): string => `table=${INT.BASE_EGRESS},${match} actions=${accepted}`;
-  const macs = new Set<string>();
-  for (const { mac, ip, version } of identitiesOf(port)) {
-    if (!macs.has(mac)) {
-      macs.add(mac);
-      lines.push(`table=${INT.MAC_SPOOF},priority=2,in_port=${ofport},dl_src=${mac} actions=resubmit(,${INT.TRANSIENT})`);
+  const identities = identitiesOf(port);
+  const macs = new Set(identities.map(({ mac }) => mac));
+  // Table 25 lets the port's MACs pass and no other: which one it is counts where there are several.
+  const sentBy = (mac: string): string => (macs.size > 1 ? `,dl_src=${mac}` : '');
+  for (const mac of macs) {
+    lines.push(
+      `table=${INT.MAC_SPOOF},priority=2,in_port=${ofport},dl_src=${mac} actions=resubmit(,${INT.TRANSIENT})`,
       // An address is asked for before it is used (RFC 5227), without a sender.
-      lines.push(`table=${INT.ARP_SPOOF},priority=2,arp,in_port=${ofport},dl_src=${mac},arp_sha=${mac},arp_spa=0.0.0.0,arp_op=1 actions=resubmit(,${INT.MAC_SPOOF})`);
-    }
+      `table=${INT.ARP_SPOOF},priority=2,arp,in_port=${ofport}${sentBy(mac)},arp_sha=${mac},arp_spa=0.0.0.0,arp_op=1 actions=resubmit(,${INT.MAC_SPOOF})`,
+    );
+  }
+  for (const { mac, ip, version } of identities) {
     if (version === 4) {
       lines.push(
-        `table=${INT.ARP_SPOOF},priority=2,arp,in_port=${ofport},dl_src=${mac},arp_sha=${mac},arp_spa=${ip} actions=resubmit(,${INT.MAC_SPOOF})`,
-        base(`priority=80,udp,${reg},dl_src=${mac},nw_src=${ip},tp_src=68,tp_dst=67`),
-        base(`priority=65,ct_state=-trk,ip,${reg},dl_src=${mac},nw_src=${ip}`, track),
+        `table=${INT.ARP_SPOOF},priority=2,arp,in_port=${ofport}${sentBy(mac)},arp_sha=${mac},arp_spa=${ip} actions=resubmit(,${INT.MAC_SPOOF})`,
+        base(`priority=80,udp,${reg}${sentBy(mac)},nw_src=${ip},tp_src=68,tp_dst=67`),
+        base(`priority=65,ip,${reg}${sentBy(mac)},nw_src=${ip}`, track),
       );
       continue;
     }
     // Who advertises or solicits names its own MAC as its link-layer address, or none (OSSA-2016-009).
     for (const option of [mac, NO_OPTION]) {
       lines.push(
-        `table=${INT.ARP_SPOOF},priority=2,icmp6,in_port=${ofport},icmp_type=136,dl_src=${mac},nd_target=${ip},nd_tll=${option} actions=resubmit(,${INT.MAC_SPOOF})`,
-        base(`priority=95,icmp6,${reg},icmp_type=135,dl_src=${mac},ipv6_src=${ip},nd_sll=${option}`),
+        `table=${INT.ARP_SPOOF},priority=2,icmp6,in_port=${ofport},icmp_type=136${sentBy(mac)},nd_target=${ip},nd_tll=${option} actions=resubmit(,${INT.MAC_SPOOF})`,
+        base(`priority=95,icmp6,${reg},icmp_type=135${sentBy(mac)},ipv6_src=${ip},nd_sll=${option}`),
       );
     }
     // An advertisement has been checked by table 24.
-    for (const type of [...DISCOVERY, 136]) lines.push(base(`priority=95,icmp6,${reg},icmp_type=${type},dl_src=${mac},ipv6_src=${ip}`));
+    for (const type of [...DISCOVERY, 136]) lines.push(base(`priority=95,icmp6,${reg},icmp_type=${type}${sentBy(mac)},ipv6_src=${ip}`));
     lines.push(
-      base(`priority=80,udp6,${reg},dl_src=${mac},ipv6_src=${ip},tp_src=546,tp_dst=547`),
-      base(`priority=65,ct_state=-trk,ipv6,${reg},dl_src=${mac},ipv6_src=${ip}`, track),
+      base(`priority=80,udp6,${reg}${sentBy(mac)},ipv6_src=${ip},tp_src=546,tp_dst=547`),
+      base(`priority=65,ipv6,${reg}${sentBy(mac)},ipv6_src=${ip}`, track),
     );
   }
-  lines.push(base(`priority=80,udp,${reg},dl_src=${port.mac_address},nw_src=0.0.0.0,tp_src=68,tp_dst=67`));
+  lines.push(base(`priority=80,udp,${reg}${sentBy(port.mac_address)},nw_src=0.0.0.0,tp_src=68,tp_dst=67`));
   return lines;
 }
 

@@ -63,12 +63,15 @@ function floodFlows(view: HostView, ofports: OfPorts, networkId: string, vlan: n
     }
   }
   const toUplink = uplink === undefined ? [] : [`push_vlan:0x8100`, `set_field:${vlan + 4096}->vlan_vid`, `output:${uplink}`];
-  const actions = (list: string[]) => (list.length > 0 ? list.join(',') : 'drop');
+  // What has no flow is dropped by its table.
+  const to = (match: string, list: readonly string[]): string[] => (list.length > 0 ? [`${match} actions=${list.join(',')}`] : []);
+  const fromHere = [...copies, ...toUplink];
   return [
-    `table=${INT.MULTICAST},priority=10,${net},reg7=0 actions=${actions([...copies, ...toUplink])}`,
-    `table=${INT.MULTICAST},priority=10,${net},reg7=0x1 actions=${actions(copies)}`,
-    `table=${INT.ACCEPTED_EGRESS},priority=10,${net},reg7=0 actions=${actions([...unfiltered, ...toUplink])}`,
-    `table=${INT.ACCEPTED_EGRESS},priority=10,${net},reg7=0x1 actions=${actions(unfiltered)}`,
+    // It stands with nobody to send to as well: it says that the network's conntrack zone is in use.
+    `table=${INT.MULTICAST},priority=10,${net},reg7=0 actions=${fromHere.length > 0 ? fromHere.join(',') : 'drop'}`,
+    ...to(`table=${INT.MULTICAST},priority=10,${net},reg7=0x1`, copies),
+    ...to(`table=${INT.ACCEPTED_EGRESS},priority=10,${net},reg7=0`, [...unfiltered, ...toUplink]),
+    ...to(`table=${INT.ACCEPTED_EGRESS},priority=10,${net},reg7=0x1`, unfiltered),
   ];
 }
 
