@@ -14,6 +14,9 @@ export const ENTRY = {
   agent: fileURLToPath(new URL('../agent/main.ts', import.meta.url)),
 };
 
+/** The second half of `patchbay exec`, which runs on the instance's host. */
+export const EXEC_ON_HOST = fileURLToPath(new URL('./exec-on-host.ts', import.meta.url));
+
 /**
  * V8's young generation in MB. In 2 a program stays smallest as long as it holds little at a time, and pays with more work for each
  * byte; a list of 2,000 ports does not fit, grows old at once, and the controller grows to 250 MB where with 8 it needs 165.

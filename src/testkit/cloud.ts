@@ -9,12 +9,12 @@ import { join } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { askInstance } from '#cli/control-socket.ts';
+import { askInstance, askWait } from '#cli/control-socket.ts';
 import { downDataCentre } from '#cli/datacentre/datacentre.ts';
 import { onHost } from '#cli/datacentre/host.ts';
 import type { DataCentrePlan } from '#cli/datacentre/plan.ts';
 import { runningProcess, statePath } from '#cli/datacentre/state-folder.ts';
-import { agentName } from '#cli/services.ts';
+import { EXEC_ON_HOST, agentName, nodeArgv } from '#cli/services.ts';
 import { readSettings } from '#cli/settings.ts';
 import { up } from '#cli/up.ts';
 import { Api } from './api.ts';
@@ -142,9 +142,10 @@ export class Cloud {
     return run(onHost(this.state, name, argv));
   }
 
-  /** Runs a command inside an instance and gives its exit code and output. */
-  exec(server: string, ...argv: string[]): Promise<Result> {
-    return this.patchbay('exec', server, '--', ...argv);
+  /** Runs a command inside an instance as `patchbay exec` does, without a process for that; gives its exit code and output. */
+  async exec(server: string, ...argv: string[]): Promise<Result> {
+    const { host, server_id } = await askInstance(this.state, server);
+    return run(onHost(this.state, host, nodeArgv(EXEC_ON_HOST, statePath.hostFolder(this.state, host), server_id, ...argv)));
   }
 
   /** Starts a command on a host that goes on until `stop`; its output so far is `text()`. */
@@ -200,8 +201,8 @@ export class Cloud {
 
   /** Returns when every host has applied what the store holds now. */
   async settle(): Promise<void> {
-    const { code, stdout, stderr } = await this.patchbay('wait', '--timeout', '30');
-    if (code !== 0) throw new Error(`the hosts do not settle: ${stdout}${stderr}`);
+    const { waiting } = await askWait(this.state, 30);
+    if (waiting.length > 0) throw new Error(`the hosts do not settle: ${JSON.stringify(waiting)}`);
   }
 
   /** The first answered ping from inside `server`, or a failure after `seconds`. */

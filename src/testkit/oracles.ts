@@ -66,15 +66,16 @@ async function nothingToMend(cloud: Cloud): Promise<void> {
 }
 
 async function restartPlansNothing(cloud: Cloud): Promise<void> {
-  for (const host of cloud.hosts) {
-    const held = await inventory(cloud, host);
-    const before = cloud.log(host).length;
-    await endProcesses([runningProcess(cloud.state, agentName(host))!], 'SIGKILL');
-    await startAgent(cloud.state, cloud.plan.hosts.find(({ name }) => name === host)!);
-    await until(20, `${host} has its snapshot`, () => cloud.log(host).slice(before).some(({ msg }) => msg === 'snapshot'));
-    await cloud.settle();
-    await quiet(cloud);
-    assert.deepEqual(plans(cloud, host, before), [], `plans of ${host} after its agent's restart`);
+  const before = new Map(await Promise.all(cloud.hosts.map(async (host) => [host, { held: await inventory(cloud, host), lines: cloud.log(host).length }] as const)));
+  await Promise.all(cloud.plan.hosts.map(async (host) => {
+    await endProcesses([runningProcess(cloud.state, agentName(host.name))!], 'SIGKILL');
+    await startAgent(cloud.state, host);
+  }));
+  for (const [host, { lines }] of before) await until(20, `${host} has its snapshot`, () => cloud.log(host).slice(lines).some(({ msg }) => msg === 'snapshot'));
+  await cloud.settle();
+  await quiet(cloud);
+  for (const [host, { held, lines }] of before) {
+    assert.deepEqual(plans(cloud, host, lines), [], `plans of ${host} after its agent's restart`);
     sameLines(await inventory(cloud, host), held, `what ${host} holds`);
   }
 }

@@ -1,13 +1,10 @@
 /** `patchbay exec`: a command inside an instance, wherever its host is. */
-import { fileURLToPath } from 'node:url';
 import { become } from '../become.ts';
 import { type Command, UsageError, expectPositionals, requireRoot } from '../command.ts';
 import { askInstance } from '../control-socket.ts';
 import { onHost } from '../datacentre/host.ts';
 import { statePath } from '../datacentre/state-folder.ts';
-import { nodeArgv } from '../services.ts';
-
-const EXEC_ON_HOST = fileURLToPath(new URL('../exec-on-host.ts', import.meta.url));
+import { EXEC_ON_HOST, nodeArgv } from '../services.ts';
 
 export const command: Command = {
   usage: 'SERVER -- CMD...',

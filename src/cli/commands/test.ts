@@ -23,7 +23,7 @@ interface Kind {
 const KINDS: Readonly<Record<string, Kind>> = {
   unit: { files: ['src/**/*.test.ts', 'test/docs/*.test.ts'], atOnce: availableParallelism() },
   kernel: { files: ['test/kernel/*.test.ts'], atOnce: 1 },
-  clients: { files: ['test/clients/*.test.ts'], atOnce: 1 },
+  clients: { files: ['test/clients/*.test.ts'], atOnce: 2 },
   labs: { files: ['test/labs/*.test.ts'], atOnce: 1 },
   browser: { files: ['test/browser/*.test.ts'], atOnce: 1, onRequest: true },
 };

@@ -1,0 +1,73 @@
+/** The `openstack` command as Debian ships it, against a whole controller without hosts, for the tests of one file. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before } from 'node:test';
+import { promisify } from 'node:util';
+import { Controller } from '#control/controller.ts';
+import { jsonLog } from '#control/http/log.ts';
+import type { Credential, Credentials } from '#control/identity/credentials-file.ts';
+import { loadConfig } from '#model/config.ts';
+
+const run = promisify(execFile);
+
+export class ClientLab {
+  #folder = '';
+  #controller: Controller | undefined;
+  #credentials: Credentials | undefined;
+  /** Of the controller, without a path. */
+  endpoint = '';
+
+  /** Declares that a controller runs while the file's tests do. */
+  static declare(): ClientLab {
+    const lab = new ClientLab();
+    before(() => lab.#start());
+    after(() => lab.#stop());
+    return lab;
+  }
+
+  get controller(): Controller {
+    return this.#controller!;
+  }
+
+  get credentials(): Credentials {
+    return this.#credentials!;
+  }
+
+  /** Runs one command and returns its JSON, or undefined when it prints nothing. */
+  readonly openstack = async (who: Credential, ...argv: string[]): Promise<any> => {
+    const { stdout } = await run('openstack', argv, { env: {
+      PATH: process.env['PATH']!, HOME: this.#folder, OS_AUTH_URL: `${this.endpoint}/identity/v3`, OS_IDENTITY_API_VERSION: '3',
+      OS_USERNAME: who.username, OS_PASSWORD: who.password, OS_PROJECT_NAME: who.project_name, OS_USER_DOMAIN_NAME: 'Default', OS_PROJECT_DOMAIN_NAME: 'Default',
+    } });
+    return stdout === '' ? undefined : JSON.parse(stdout);
+  };
+
+  /** What a refused command prints. */
+  readonly refused = (who: Credential, ...argv: string[]): Promise<string> =>
+    this.openstack(who, ...argv).then(() => assert.fail(`openstack ${argv.join(' ')} was not refused`), (error: { stderr?: string; message: string }) => error.stderr ?? error.message);
+
+  async #start(): Promise<void> {
+    this.#folder = mkdtempSync(join(tmpdir(), 'patchbay-client-'));
+    const listen = `127.0.0.1:${await freePort()}`;
+    this.endpoint = `http://${listen}`;
+    this.#controller = await Controller.start({ config: loadConfig(`listen: ${listen}`), state: this.#folder, log: jsonLog('test', () => {}) });
+    this.#credentials = JSON.parse(readFileSync(join(this.#folder, 'credentials.json'), 'utf8')) as Credentials;
+  }
+
+  async #stop(): Promise<void> {
+    await this.#controller?.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
