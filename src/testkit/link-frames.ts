@@ -3,7 +3,7 @@
  * advertisements, DHCP, ARP, tags and foreign ethertypes, each from the sender's own addresses and from others. All carry a token.
  */
 import { ipBytes, linkLocalOf, parseIp } from '#net/ip.ts';
-import { arp, BROADCAST, ethernet, icmp, icmpv6, tagged, udp } from './frames.ts';
+import { arp, BROADCAST, ethernet, fragments, icmp, icmpv6, tagged, udp } from './frames.ts';
 import { macBytes } from '#net/mac.ts';
 import type { BuiltEndpoint } from './topology-build.ts';
 
@@ -11,10 +11,12 @@ export interface LinkFrame {
   readonly title: string;
   /** The neighbour that it goes to, if it is for one only. */
   readonly to?: string;
-  frame(token: Buffer): Buffer;
+  /** Several: one packet in fragments. */
+  frame(token: Buffer): Buffer | readonly Buffer[];
 }
 
 const ALL_NODES = { mac: '33:33:00:00:00:01', ip: 'ff02::1' };
+const FRAGMENT = 1304;
 const FOREIGN_MAC = '02:50:42:66:66:66';
 /** Listener query, report and done, router and neighbour messages, redirect, listener report of version 2, and one that nobody may send unasked. */
 const TYPES = [130, 131, 132, 133, 134, 135, 136, 137, 143, 1];
@@ -28,7 +30,7 @@ export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: 
   const own4 = addresses.find((address) => !address.includes(':'))!;
   const own6 = addresses.find((address) => address.includes(':'));
   const frames: LinkFrame[] = [];
-  const add = (title: string, frame: (token: Buffer) => Buffer, to?: string): void => void frames.push({ title, frame, ...(to !== undefined && { to }) });
+  const add = (title: string, frame: LinkFrame['frame'], to?: string): void => void frames.push({ title, frame, ...(to !== undefined && { to }) });
 
   const arpFrom = (op: 'request' | 'reply', source: string, sha: string, spa: string): void => add(`arp ${op} of ${source}: ${spa} is at ${sha}`, (token) => withTail(arp(BROADCAST, source, { op, sha, spa, tpa: '169.254.255.254' }), 42, token));
   for (const op of ['request', 'reply'] as const) {
@@ -76,13 +78,22 @@ export function linkFrames({ mac, addresses, pair }: BuiltEndpoint, neighbours: 
     for (const [sport, dport] of DHCP_PORTS[6]) add(`udp6 ${sport} > ${dport} of ${source} to all`, (data) => udp('33:33:00:01:00:02', source, { from: linkLocalOf(mac), to: 'ff02::1:2', sport, dport, data }));
   }
   for (const neighbour of neighbours) {
-    const toIt = (title: string, frame: (token: Buffer) => Buffer): void => add(title, frame, neighbour.name);
+    const toIt = (title: string, frame: LinkFrame['frame']): void => add(title, frame, neighbour.name);
     const to4 = neighbour.addresses[0]!;
+    // In its name, all but the MAC of the frame.
+    for (const op of ['request', 'reply'] as const) arpFrom(op, mac, neighbour.mac, to4);
+    for (const option of [[], [2, 1, ...macBytes(neighbour.mac)]]) {
+      add(`icmpv6 136 of ${mac} for ${neighbour.name}${option.length > 0 ? ' at its MAC' : ''}`, (token) => icmpv6(ALL_NODES.mac, mac, linkLocalOf(mac), ALL_NODES.ip, 136, Buffer.concat([Buffer.alloc(4), addressBytes(linkLocalOf(neighbour.mac)), Buffer.from(option), nonce(token)])));
+    }
+    // What a tunnel bridge answers by itself goes to no peer.
+    add(`arp request of ${mac} asking for ${neighbour.name}`, (token) => withTail(arp(BROADCAST, mac, { op: 'request', sha: mac, spa: own4, tpa: to4 }), 42, token));
     // Nobody asks in a reply: what answers requests must not answer it.
     add(`arp reply of ${mac} asking for ${neighbour.name}`, (token) => withTail(arp(BROADCAST, mac, { op: 'reply', sha: mac, spa: own4, tpa: to4 }), 42, token));
     for (const [sport, dport] of DHCP_PORTS[4]) toIt(`udp ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: own4, to: to4, sport, dport, data }));
     for (const [sport, dport] of DHCP_PORTS[6]) toIt(`udp6 ${sport} > ${dport} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from: linkLocalOf(mac), to: linkLocalOf(neighbour.mac), sport, dport, data }));
     for (const from of [linkLocalOf(mac), neighbouring(linkLocalOf(mac))]) toIt(`udp6 of ${from} to ${neighbour.name}`, (data) => udp(neighbour.mac, mac, { from, to: linkLocalOf(neighbour.mac), sport: 5000, dport: 5000, data }));
+    for (const [sport, dport] of [[67, 68], [5000, 53]] as const) toIt(`udp ${sport} > ${dport} in fragments to ${neighbour.name}`, (token) => inFragments(udp(neighbour.mac, mac, { from: own4, to: to4, sport, dport, data: long(token) })));
+    toIt(`udp6 547 > 546 in fragments to ${neighbour.name}`, (token) => inFragments(udp(neighbour.mac, mac, { from: linkLocalOf(mac), to: linkLocalOf(neighbour.mac), sport: 547, dport: 546, data: long(token) })));
     toIt(`ethertype 88b5 to ${neighbour.name}`, (token) => ethernet(neighbour.mac, mac, 0x88b5, token));
     for (const vlan of [1, 2, 3]) toIt(`vlan ${vlan} to ${neighbour.name}`, (data) => tagged(vlan, udp(neighbour.mac, mac, { from: own4, to: to4, sport: 5000, dport: 5000, data })));
   }
@@ -99,6 +110,15 @@ export function neighbouring(address: string): string {
   const at = Math.max(address.lastIndexOf(':'), address.lastIndexOf('.')) + 1;
   const radix = address.includes(':') ? 16 : 10;
   return address.slice(0, at) + (Number.parseInt(address.slice(at) || '0', radix) ^ 1).toString(radix);
+}
+
+/** More than one fragment holds: Open vSwitch takes no first one below 1,200 bytes, below 1,280 with IPv6. */
+function long(token: Buffer): Buffer {
+  return Buffer.concat([token, Buffer.alloc(FRAGMENT)]);
+}
+
+function inFragments(frame: Buffer): Buffer[] {
+  return fragments(frame, frame.readUInt16BE(frame.length - FRAGMENT - 2), [{ at: 0, length: FRAGMENT }, { at: FRAGMENT, length: 200 }]);
 }
 
 /** The token as an option (RFC 3971 §5.3.2): a switch forgets target and addresses of a message with bytes behind it that are none. */

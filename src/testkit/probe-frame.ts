@@ -13,8 +13,8 @@ export interface ProbeFrame {
   /** Also the id of an echo request. */
   readonly source_port: number;
   readonly destination_port: number;
-  /** Whether a station that it is meant for answers, or says that nobody listens there. */
-  readonly answered: boolean | 'unreachable';
+  /** Whether a station that it is meant for answers, or says that nobody listens there, in one piece or in two. */
+  readonly answered: boolean | 'unreachable' | 'unreachable in fragments';
 }
 
 /** As in prober.py. */
@@ -27,12 +27,12 @@ export function protocolNumber(protocol: ProbeProtocol, address: string): number
 }
 
 /** L: a frame of which only who sees it is of interest. */
-export function tokenOf(id: number, kind: 'P' | 'N' | 'U' | 'L'): Buffer {
+export function tokenOf(id: number, kind: 'P' | 'N' | 'U' | 'F' | 'L'): Buffer {
   return Buffer.concat([Buffer.from(MAGIC + kind), u32(id)]);
 }
 
 export function probeFrame({ id, destination_mac, source_mac, source_ip, destination_ip, protocol, source_port, destination_port, answered }: ProbeFrame): Buffer {
-  const token = tokenOf(id, answered === 'unreachable' ? 'U' : answered ? 'P' : 'N');
+  const token = tokenOf(id, answered === 'unreachable' ? 'U' : answered === 'unreachable in fragments' ? 'F' : answered ? 'P' : 'N');
   const ports = Buffer.concat([u16(source_port), u16(destination_port)]);
   const number = protocolNumber(protocol, source_ip);
   const frame = (payload: Buffer, checksumAt?: number): Buffer => ipFrame({ destination: destination_mac, source: source_mac, from: source_ip, to: destination_ip, protocol: number, payload, checksumAt, pseudoHeader: number !== 1 });

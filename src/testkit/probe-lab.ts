@@ -168,7 +168,7 @@ function solicitation(mac: string, own: string, target: string): Buffer {
 
 function framesOf(probes: readonly MatrixProbe[]): Record<string, Buffer[]> {
   const frames: Record<string, Buffer[]> = {};
-  for (const { from, frame, raw } of probes) (frames[from === 'outside' ? from : from.name] ??= []).push(raw ?? probeFrame(frame));
+  for (const { from, frame, raw } of probes) (frames[from === 'outside' ? from : from.name] ??= []).push(...(raw ?? [probeFrame(frame)]));
   return frames;
 }
 

@@ -17,7 +17,7 @@ export interface MatrixProbe {
   /** The tracer has no word for it: the sender knows a way that nobody told it, or it is no packet of a connection. */
   readonly stray: boolean;
   /** Sent in place of `frame`. */
-  readonly raw?: Buffer;
+  readonly raw?: readonly Buffer[];
   /** Its ports are fixed, and a frame the other way would pass for its answer, or it for that one's: it is sent once all others are forgotten. */
   readonly back?: boolean;
 }
@@ -98,7 +98,7 @@ class Matrix {
     for (const port of this.#ports.tcp) add('tcp', port);
     for (const port of this.#ports.udp) add('udp', port);
     if (odd !== null) add(odd, odd === 'sctp' ? PROBED.sctp[0] : 0);
-    if (this.#errors) this.#add(endpoint, name, { ...head, protocol: 'udp' }, BESIDE.udp[1], null, !hop.answers, 'unreachable');
+    for (const answered of this.#errors ? ['unreachable', 'unreachable in fragments'] as const : []) this.#add(endpoint, name, { ...head, protocol: 'udp' }, BESIDE.udp[1], null, !hop.answers, answered);
   }
 
   /** What only a port without port security, or an allowed address pair, may send; to each neighbour. */
@@ -157,7 +157,7 @@ class Matrix {
       const id = this.#next++;
       this.probes.push({
         frame: { id, destination_mac: '', source_mac: endpoint.mac, source_ip: '', destination_ip: '', protocol: 'vrrp', source_port: 0, destination_port: 0, answered: false },
-        from: endpoint, spoofed: {}, stray: true, title: `${endpoint.name}: ${title}`, raw: frame(tokenOf(id, 'L')), back: to !== undefined && to < endpoint.name,
+        from: endpoint, spoofed: {}, stray: true, title: `${endpoint.name}: ${title}`, raw: [frame(tokenOf(id, 'L'))].flat(), back: to !== undefined && to < endpoint.name,
       });
     }
   }
@@ -186,7 +186,7 @@ class Matrix {
     this.probes.push({
       frame: { ...frame, id, source_port: FIRST_PORT + (id % (65_536 - FIRST_PORT)), destination_port: port, answered },
       from, spoofed, stray,
-      title: `${from === 'outside' ? from : from.name} to ${name} ${frame.destination_ip} ${frame.protocol}${port ? `/${port}` : ''}${claim}${answered === 'unreachable' ? ', where nobody listens' : ''}`,
+      title: `${from === 'outside' ? from : from.name} to ${name} ${frame.destination_ip} ${frame.protocol}${port ? `/${port}` : ''}${claim}${typeof answered === 'string' ? `, ${answered}` : ''}`,
     });
   }
 

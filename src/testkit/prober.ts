@@ -48,11 +48,11 @@ export interface ProbeRun {
   readonly phases: readonly Readonly<Record<string, readonly Buffer[]>>[];
 }
 
-/** A frame with a token at a station. `kind` R is an answer, E an error about a probe, P, N and U are probes, L a frame that is not looked into. */
+/** A frame with a token at a station. `kind` R is an answer, E an error about a probe, P, N, U and F are probes, L a frame that is not looked into. */
 export interface StationSight {
   readonly place: string;
   readonly id: number;
-  readonly kind: 'P' | 'N' | 'U' | 'R' | 'E' | 'L';
+  readonly kind: 'P' | 'N' | 'U' | 'F' | 'R' | 'E' | 'L';
   readonly source_ip: string;
   readonly destination_ip: string;
   readonly source_port: number;
@@ -67,7 +67,7 @@ export interface StationSight {
 export interface WireSight {
   readonly place: string;
   readonly id: number;
-  readonly kind: 'P' | 'N' | 'U' | 'R' | 'L';
+  readonly kind: 'P' | 'N' | 'U' | 'F' | 'R' | 'L';
   readonly tunnel: number | null;
   readonly vlan: number | null;
   readonly count: number;

@@ -111,9 +111,9 @@ async function build(made: Made, part: TopologyPart, hosts: readonly string[], s
   };
   await subnet(external.id, { cidr: '172.16.0.0/24', gateway_ip: OUTSIDE.addresses[0], allocation_pools: [{ start: '172.16.0.100', end: '172.16.0.199' }] });
   await subnet(external.id, { cidr: '2001:db8:16::/64', ip_version: 6, gateway_ip: OUTSIDE.addresses[1] });
-  const networks = await Promise.all(part.networks.map(async ({ type, prefix, ipv6 }, i) => {
+  const networks = await Promise.all(part.networks.map(async ({ type, prefix, ipv6, segmentation_id }, i) => {
     const network = await made.create('networks', 'network', {
-      name: `n${i}`, 'provider:network_type': type, ...(type === 'vlan' ? { 'provider:physical_network': 'physnet', 'provider:segmentation_id': FIRST_VLAN + i } : {}),
+      name: `n${i}`, 'provider:network_type': type, ...(type === 'vlan' ? { 'provider:physical_network': 'physnet', 'provider:segmentation_id': segmentation_id ?? FIRST_VLAN + i } : {}),
     });
     await subnet(network.id, { cidr: `10.0.${prefix}.0/24` });
     if (ipv6) await subnet(network.id, { cidr: `fd00:${prefix + 1}::/64`, ip_version: 6 });

@@ -11,6 +11,8 @@ export interface NetworkPart {
   /** Which of three prefixes: two networks may have the same. */
   readonly prefix: number;
   readonly ipv6: boolean;
+  /** Of a VLAN network; else one that no host uses as a local VLAN. */
+  readonly segmentation_id?: number;
 }
 
 export interface RouterPart {

@@ -30,13 +30,25 @@ const FEW = 3;
 const any = { kind: 'any' } as const;
 const rule = (part: Partial<RulePart>): RulePart => ({ direction: 'ingress', family: 4, protocol: null, ports: null, icmp_type: null, remote: any, ...part });
 
+const out = (part: Partial<RulePart>): RulePart => rule({ direction: 'egress', ...part });
+
 const TOPOLOGY: TopologyPart = {
-  networks: [{ type: 'vxlan', prefix: 0, ipv6: true }, { type: 'vlan', prefix: 1, ipv6: false }],
+  networks: [{ type: 'vxlan', prefix: 0, ipv6: true }, { type: 'vlan', prefix: 1, ipv6: false, segmentation_id: 2 }],
   routers: [{ gateway: true, snat: true, networks: [0, 1] }],
   stateless: false,
   groups: [
-    { egress: true, rules: [rule({ protocol: 'tcp', ports: [79, 81] }), rule({ protocol: 'icmp', icmp_type: 'echo' }), rule({ protocol: 'udp', ports: [53, 53], remote: { kind: 'prefix', endpoint: 1, length: 'half' } }), rule({ family: 6, protocol: 'tcp', remote: { kind: 'group', group: 1 } })] },
-    { egress: false, rules: [rule({ remote: { kind: 'group', group: 0 } }), rule({ family: 6, protocol: 'icmp' }), rule({ direction: 'egress', protocol: 'tcp', ports: [80, 80] }), rule({ direction: 'egress', protocol: 'udp', remote: { kind: 'group', group: 0 } }), rule({ direction: 'egress', family: 6 })] },
+    {
+      egress: false, rules: [
+        rule({ protocol: 'tcp', ports: [79, 81] }), rule({ protocol: 'icmp', icmp_type: 'echo' }), rule({ protocol: 'udp', ports: [53, 53], remote: { kind: 'prefix', endpoint: 1, length: 'half' } }), rule({ family: 6, protocol: 'tcp', remote: { kind: 'group', group: 1 } }),
+        out({ protocol: 'tcp' }), out({ protocol: 'icmp' }), out({ protocol: 'udp', ports: [50, 60] }), out({ protocol: 'udp', remote: { kind: 'group', group: 1 } }), out({ family: 6, protocol: 'tcp' }), out({ family: 6, protocol: 'icmp' }), out({ family: 6, protocol: 'udp', ports: [53, 53] }),
+      ],
+    },
+    {
+      egress: false, rules: [
+        rule({ remote: { kind: 'group', group: 0 } }), rule({ family: 6, protocol: 'icmp' }), rule({ family: 6, protocol: 'udp', ports: [53, 53] }),
+        out({ protocol: 'tcp', ports: [80, 80] }), out({ protocol: 'udp', remote: { kind: 'group', group: 0 } }), out({ family: 6, protocol: 'tcp' }), out({ family: 6, protocol: 'icmp' }), out({ family: 6, protocol: 'udp', ports: [50, 60] }),
+      ],
+    },
   ],
   address_groups: [],
   endpoints: [
