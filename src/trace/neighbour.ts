@@ -41,7 +41,7 @@ function hearing(walk: Walk, index: HostIndex, networkId: string): Iterable<Host
 
 /** What to say of an address that nobody answers for. */
 export function nobodyText(walk: Walk, index: HostIndex, networkId: string, address: string): string {
-  return `nobody on ${nameText(walk.named('network', networkId))} answers for ${address}${isLocal(index, networkId) ? `: the network is local to ${index.host}, and ports of it on other hosts are out of reach` : ''}`;
+  return `nobody on ${nameText(walk.named('network', networkId))} answers for ${address}${isLocal(index, networkId) ? ': the network is local to each host, and ports of it on other hosts are out of reach' : ''}`;
 }
 
 function isLocal(index: HostIndex, networkId: string): boolean {

@@ -150,7 +150,7 @@ test('a network that is local to each host: nobody answers from another one, and
   const cloud = topology({ h1: inside(a, openPort('spy', 'red', MAC(5), ['10.0.0.5'])), h2: inside(b) });
   const { deliveries, drops } = trace(cloud, tcp('a', '10.0.0.4', 22));
   assert.deepEqual(deliveries, []);
-  assert.deepEqual(drops.map(({ reason, text }) => [reason, text]), [['no-neighbour', 'nobody on network red answers for 10.0.0.4: the network is local to h1, and ports of it on other hosts are out of reach']]);
+  assert.deepEqual(drops.map(({ reason, text }) => [reason, text]), [['no-neighbour', 'nobody on network red answers for 10.0.0.4: the network is local to each host, and ports of it on other hosts are out of reach']]);
 });
 
 test('N-L3-6: nothing new comes in behind source NAT, and no route is no way', () => {
