@@ -153,7 +153,8 @@ class Matrix {
 
   onLink(endpoint: BuiltEndpoint): void {
     const neighbours = this.#topology.endpoints.filter((other) => other !== endpoint && other.network_id === endpoint.network_id);
-    for (const { title, frame, to } of linkFrames(endpoint, neighbours)) {
+    const others = this.#topology.endpoints.filter((other) => other !== endpoint && other.host === endpoint.host && !neighbours.includes(other));
+    for (const { title, frame, to } of linkFrames(endpoint, neighbours, others)) {
       const id = this.#next++;
       this.probes.push({
         frame: { id, destination_mac: '', source_mac: endpoint.mac, source_ip: '', destination_ip: '', protocol: 'vrrp', source_port: 0, destination_port: 0, answered: false },

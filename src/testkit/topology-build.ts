@@ -169,7 +169,7 @@ function pairOf(kind: NonNullable<EndpointPart['pair']>, address: string, i: num
 }
 
 async function buildGroups(made: Made, part: TopologyPart, addressesOf: (endpoint: number) => string[]): Promise<string[]> {
-  const groups = await Promise.all(part.groups.map(({ egress }, i) => buildGroup(made, `g${i}`, egress, !part.stateless)));
+  const groups = await Promise.all(part.groups.map(({ egress, stateless = part.stateless }, i) => buildGroup(made, `g${i}`, egress, !stateless)));
   const addressGroups = await Promise.all(part.address_groups.map((endpoints, i) => made.create('address-groups', 'address_group', {
     name: `a${i}`, addresses: [...new Set(endpoints.flatMap(addressesOf))].map((address) => `${address}/${address.includes(':') ? 128 : 32}`),
   })));

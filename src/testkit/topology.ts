@@ -44,6 +44,8 @@ export interface RulePart {
 export interface GroupPart {
   /** False takes away the rules that a new group comes with. */
   readonly egress: boolean;
+  /** Alone in a topology of stateful groups. */
+  readonly stateless?: boolean;
   readonly rules: readonly RulePart[];
 }
 

@@ -39,14 +39,22 @@ const TOPOLOGY: TopologyPart = {
   groups: [
     {
       egress: false, rules: [
-        rule({ protocol: 'tcp', ports: [79, 81] }), rule({ protocol: 'icmp', icmp_type: 'echo' }), rule({ protocol: 'udp', ports: [53, 53], remote: { kind: 'prefix', endpoint: 1, length: 'half' } }), rule({ family: 6, protocol: 'tcp', remote: { kind: 'group', group: 1 } }),
-        out({ protocol: 'tcp' }), out({ protocol: 'icmp' }), out({ protocol: 'udp', ports: [50, 60] }), out({ protocol: 'udp', remote: { kind: 'group', group: 1 } }), out({ family: 6, protocol: 'tcp' }), out({ family: 6, protocol: 'icmp' }), out({ family: 6, protocol: 'udp', ports: [53, 53] }),
+        rule({ protocol: 'tcp', ports: [79, 81], remote: { kind: 'group', group: 1 } }), rule({ protocol: 'tcp', ports: [443, 443] }), rule({ protocol: 'icmp', icmp_type: 'echo' }), rule({ protocol: 'udp', ports: [53, 53], remote: { kind: 'prefix', endpoint: 1, length: 'half' } }),
+        rule({ family: 6, protocol: 'tcp', remote: { kind: 'group', group: 1 } }),
+        out({ protocol: 'tcp' }), out({ protocol: 'icmp' }), out({ protocol: 'udp', ports: [53, 53] }), out({ protocol: 'udp', remote: { kind: 'group', group: 1 } }),
+        out({ family: 6, protocol: 'tcp' }), out({ family: 6, protocol: 'icmp' }), out({ family: 6, protocol: 'udp', ports: [53, 53] }), out({ family: 6, protocol: 'udp', remote: { kind: 'group', group: 1 } }),
       ],
     },
     {
       egress: false, rules: [
         rule({ remote: { kind: 'group', group: 0 } }), rule({ family: 6, protocol: 'icmp' }), rule({ family: 6, protocol: 'udp', ports: [53, 53] }),
-        out({ protocol: 'tcp', ports: [80, 80] }), out({ protocol: 'udp', remote: { kind: 'group', group: 0 } }), out({ family: 6, protocol: 'tcp' }), out({ family: 6, protocol: 'icmp' }), out({ family: 6, protocol: 'udp', ports: [50, 60] }),
+        out({ protocol: 'tcp', ports: [80, 80] }), out({ protocol: 'udp', remote: { kind: 'group', group: 0 } }), out({ family: 6, protocol: 'tcp' }), out({ family: 6, protocol: 'icmp' }), out({ family: 6, protocol: 'udp', remote: { kind: 'group', group: 0 } }),
+      ],
+    },
+    {
+      egress: false, stateless: true, rules: [
+        rule({ protocol: 'tcp', ports: [79, 81] }), rule({ protocol: 'icmp' }), rule({ family: 6, protocol: 'icmp' }), rule({ family: 6, protocol: 'udp', ports: [53, 53] }),
+        out({ protocol: 'tcp' }), out({ protocol: 'icmp' }), out({ protocol: 'udp' }), out({ family: 6, protocol: 'icmp' }), out({ family: 6, protocol: 'udp' }),
       ],
     },
   ],
@@ -57,7 +65,7 @@ const TOPOLOGY: TopologyPart = {
     { network: 0, host: 0, groups: [1], pair: 'prefix', floating: false, up: true },
     { network: 1, host: 2, groups: [0], pair: 'address', floating: true, up: true },
     { network: 1, host: 1, groups: null, pair: null, floating: false, up: true },
-    { network: -1, host: 2, groups: [1], pair: null, floating: false, up: true },
+    { network: -1, host: 2, groups: [2], pair: null, floating: false, up: true },
     { network: 0, host: 2, groups: null, pair: null, floating: false, up: true },
   ],
 };
