@@ -4,11 +4,11 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '#cli/bench/bare-controller.ts';
 import { askInstance, askWait } from '#cli/control-socket.ts';
 import { downDataCentre } from '#cli/datacentre/datacentre.ts';
 import { onHost } from '#cli/datacentre/host.ts';
@@ -275,12 +275,4 @@ function run(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Pro
 function ok({ code, stdout, stderr }: Result, argv: readonly string[]): string {
   if (code !== 0) throw new Error(`${argv.join(' ')}: exit code ${code}: ${stderr}${stdout}`);
   return stdout;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

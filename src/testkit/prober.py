@@ -436,7 +436,7 @@ def run(given):
     # Two rounds teach every switch where everybody is: the first brings the announcement, the second finds it learned.
     sentinel.round(), sentinel.round()
     # Every station finds its neighbours first, as a guest would; the answers teach the switches where they are.
-    for attempt in range(5):
+    for _ in range(5):
         open_questions = [(place, frame) for place, target, frame in given['questions'] if (place, target) not in found]
         for place, frame in open_questions:
             stations[place].send(bytes.fromhex(frame))

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
+import { freePort } from '#cli/bench/bare-controller.ts';
 import { reportInstance } from '#control/compute/server-report.ts';
 import { Controller } from '#control/controller.ts';
 import { jsonLog } from '#control/http/log.ts';
@@ -130,11 +130,3 @@ test('G3: openstack availability zone, compute service, hypervisor, quota and li
   assert.deepEqual(hypervisors.map((each: any) => each['Hypervisor Hostname']), ['compute1', 'compute2']);
   assert.ok(limits.some((each: any) => each.Name === 'total_instances_used' || each.Name === 'totalInstancesUsed'));
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

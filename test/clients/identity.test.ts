@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { FastifyInstance } from 'fastify';
+import { freePort } from '#cli/bench/bare-controller.ts';
 import { createFrame } from '#control/http/frame.ts';
 import { jsonLog } from '#control/http/log.ts';
 import type { Credential, Credentials } from '#control/identity/credentials-file.ts';
@@ -109,11 +109,3 @@ test('G1: an application credential of openstack logs in', async () => {
   await openstack(credentials.demo!, 'application', 'credential', 'delete', 'ci');
   await assert.rejects(openstack(ci, 'token', 'issue'), /HTTP 401/);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -14,7 +14,7 @@ const AT_MOST = 2_000;
 /** Versions that may keep a decision, as `ovs-vswitchd --version` prints them: the first one mended of each line. */
 const MENDED: Readonly<Record<string, number>> = { '2.17': 8, '3.0': 5, '3.1': 3 };
 
-/** `ovs-vswitchd (Open vSwitch) 3.1.0` → true. What is older than the lines that were mended is not; what is no version is taken for a new one. */
+/** `ovs-vswitchd (Open vSwitch) 3.1.0` → true. Lines before 2.17 were never mended; those after 3.1 never had to be, and what is no version is taken for one of them. */
 export function keepsDecisions(version: string): boolean {
   const [, major, minor, patch] = /(\d+)\.(\d+)\.(\d+)/.exec(version) ?? [];
   if (major === undefined) return false;
