@@ -13,8 +13,10 @@ export interface ProbeFrame {
   /** Also the id of an echo request. */
   readonly source_port: number;
   readonly destination_port: number;
-  /** Whether a station that it is meant for answers, or says that nobody listens there, in one piece or in two. */
-  readonly answered: boolean | 'unreachable' | 'unreachable in fragments';
+  /** Whether a station that it is meant for answers, or says that nobody listens there, in one piece or in two; `only seen`: of interest is only who sees it. */
+  readonly answered: boolean | 'unreachable' | 'unreachable in fragments' | 'only seen';
+  /** `damaged`: with a wrong checksum. `unasked`: an echo reply that nobody asked for. */
+  readonly fault?: 'damaged' | 'unasked';
 }
 
 /** As in prober.py. */
@@ -31,19 +33,32 @@ export function tokenOf(id: number, kind: 'P' | 'N' | 'U' | 'F' | 'L'): Buffer {
   return Buffer.concat([Buffer.from(MAGIC + kind), u32(id)]);
 }
 
-export function probeFrame({ id, destination_mac, source_mac, source_ip, destination_ip, protocol, source_port, destination_port, answered }: ProbeFrame): Buffer {
-  const token = tokenOf(id, answered === 'unreachable' ? 'U' : answered === 'unreachable in fragments' ? 'F' : answered ? 'P' : 'N');
+export function probeFrame({ id, destination_mac, source_mac, source_ip, destination_ip, protocol, source_port, destination_port, answered, fault }: ProbeFrame): Buffer {
+  const token = tokenOf(id, typeof answered === 'string' ? ({ unreachable: 'U', 'unreachable in fragments': 'F', 'only seen': 'L' } as const)[answered] : answered ? 'P' : 'N');
   const ports = Buffer.concat([u16(source_port), u16(destination_port)]);
   const number = protocolNumber(protocol, source_ip);
-  const frame = (payload: Buffer, checksumAt?: number): Buffer => ipFrame({ destination: destination_mac, source: source_mac, from: source_ip, to: destination_ip, protocol: number, payload, checksumAt, pseudoHeader: number !== 1 });
+  const six = source_ip.includes(':');
+  const frame = (payload: Buffer, checksumAt?: number): Buffer => {
+    const right = ipFrame({ destination: destination_mac, source: source_mac, from: source_ip, to: destination_ip, protocol: number, payload, checksumAt, pseudoHeader: number !== 1 });
+    return fault === 'damaged' && checksumAt !== undefined ? withWrongSum(right, ETHERNET_HEADER + (six ? 40 : 20) + checksumAt) : right;
+  };
   switch (protocol) {
-    case 'icmp': return frame(Buffer.concat([Buffer.from([source_ip.includes(':') ? 128 : 8, 0, 0, 0]), u16(source_port), u16(1), token]), 2);
+    case 'icmp': return frame(Buffer.concat([Buffer.from([ECHO[six ? 6 : 4][fault === 'unasked' ? 'reply' : 'request'], 0, 0, 0]), u16(source_port), u16(1), token]), 2);
     case 'udp': return frame(Buffer.concat([ports, u16(8 + token.length), u16(0), token]), 6);
     // A SYN with data, as TCP fast open sends it.
     case 'tcp': return frame(Buffer.concat([ports, u32(id * 1000), u32(0), Buffer.from([0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]), token]), 16);
     case 'sctp': return frame(sctpInit(ports, id, token));
     case 'vrrp': return frame(Buffer.concat([Buffer.from([0x21, 1, 100, 1]), token]));
   }
+}
+
+const ETHERNET_HEADER = 14;
+const ECHO = { 4: { request: 8, reply: 0 }, 6: { request: 128, reply: 129 } } as const;
+
+/** Never 0, which is UDP's word for none. */
+function withWrongSum(frame: Buffer, at: number): Buffer {
+  frame.writeUInt16BE((frame.readUInt16BE(at) ^ 1) || 2, at);
+  return frame;
 }
 
 /** An INIT chunk, whose parameter 0x8008 (supported extensions) holds the token. */

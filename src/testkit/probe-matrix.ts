@@ -3,7 +3,7 @@ import { cidrContains, parseCidr } from '#net/cidr.ts';
 import { linkLocalOf, parseIp } from '#net/ip.ts';
 import { type AddressOwner, addressOwners } from './address-owners.ts';
 import { linkFrames, neighbouring } from './link-frames.ts';
-import { type ProbeFrame, type ProbeProtocol, tokenOf } from './probe-frame.ts';
+import { probeFrame, type ProbeFrame, type ProbeProtocol, tokenOf } from './probe-frame.ts';
 import { PROBED } from './topology.ts';
 import { type BuiltEndpoint, type BuiltTopology, OUTSIDE } from './topology-build.ts';
 
@@ -42,6 +42,7 @@ export function probeMatrix(topology: BuiltTopology, first: number, { link = fal
 
 /** Also the ports beside those that rules name: what a match lets pass that is too wide or too narrow. */
 const BESIDE = { tcp: [78, 79, 80, 82, 443], udp: [52, 53, 5000] } as const;
+const OUT_OF_STATE = { tcp: [79, 80, 443], udp: [53] } as const;
 
 interface Target {
   readonly name: string;
@@ -54,12 +55,11 @@ class Matrix {
   readonly probes: MatrixProbe[] = [];
   readonly #topology: BuiltTopology;
   readonly #ports: { readonly tcp: readonly number[]; readonly udp: readonly number[] };
-  /** Whether each station also answers each other one by an error. */
-  readonly #errors: boolean;
+  readonly #link: boolean;
   #next: number;
 
-  constructor(topology: BuiltTopology, first: number, ports: { readonly tcp: readonly number[]; readonly udp: readonly number[] }, errors: boolean) {
-    this.#errors = errors;
+  constructor(topology: BuiltTopology, first: number, ports: { readonly tcp: readonly number[]; readonly udp: readonly number[] }, link: boolean) {
+    this.#link = link;
     this.#topology = topology;
     this.#ports = ports;
     this.#next = first;
@@ -98,7 +98,27 @@ class Matrix {
     for (const port of this.#ports.tcp) add('tcp', port);
     for (const port of this.#ports.udp) add('udp', port);
     if (odd !== null) add(odd, odd === 'sctp' ? PROBED.sctp[0] : 0);
-    for (const answered of this.#errors ? ['unreachable', 'unreachable in fragments'] as const : []) this.#add(endpoint, name, { ...head, protocol: 'udp' }, BESIDE.udp[1], null, !hop.answers, answered);
+    if (!this.#link) return;
+    for (const answered of ['unreachable', 'unreachable in fragments'] as const) this.#add(endpoint, name, { ...head, protocol: 'udp' }, BESIDE.udp[1], null, !hop.answers, answered);
+    this.#outOfState(endpoint, name, head);
+  }
+
+  /** What conntrack calls invalid, and new connections that look like answers: no rule admits either, only its words about state tell. */
+  #outOfState(from: MatrixProbe['from'], name: string, head: Pick<ProbeFrame, 'destination_mac' | 'source_mac' | 'source_ip' | 'destination_ip'>): void {
+    const add = (words: string, probe: Pick<ProbeFrame, 'protocol' | 'fault'>, ports: (own: number) => readonly [number, number]): void => {
+      const id = this.#next++;
+      const [source_port, destination_port] = ports(portOf(id));
+      const frame = { ...head, ...probe, id, source_port, destination_port, answered: 'only seen' } as const;
+      this.probes.push({ frame, from, spoofed: {}, stray: true, title: `${from === 'outside' ? from : from.name} to ${name} ${head.destination_ip} ${words}`, raw: [probeFrame(frame)] });
+    };
+    add('icmp, damaged', { protocol: 'icmp', fault: 'damaged' }, (own) => [own, 0]);
+    add('icmp reply, unasked', { protocol: 'icmp', fault: 'unasked' }, (own) => [own, 0]);
+    for (const protocol of ['tcp', 'udp'] as const) {
+      for (const port of OUT_OF_STATE[protocol]) {
+        add(`${protocol}/${port}, damaged`, { protocol, fault: 'damaged' }, (own) => [own, port]);
+        add(`${protocol} from ${port}`, { protocol }, (own) => [port, own]);
+      }
+    }
   }
 
   /** What only a port without port security, or an allowed address pair, may send; to each neighbour. */
@@ -172,7 +192,10 @@ class Matrix {
     const all = [['icmp', 0], ...PROBED.tcp.map((port) => ['tcp', port] as const), ...PROBED.udp.map((port) => ['udp', port] as const), ['vrrp', 0]] as const;
     for (const endpoint of endpoints) {
       if (endpoint.floating) send(`${endpoint.name}'s floating IP`, endpoint.floating, addressOwners(this.#topology, external, null).get(endpoint.floating)!.mac, all);
-      if (endpoint.network_id === external) for (const address of endpoint.addresses) send(endpoint.name, address, endpoint.mac, all);
+      for (const address of endpoint.network_id === external ? endpoint.addresses : []) {
+        send(endpoint.name, address, endpoint.mac, all);
+        if (this.#link) this.#outOfState('outside', endpoint.name, { destination_mac: endpoint.mac, source_mac: OUTSIDE.mac, source_ip: OUTSIDE.addresses[address.includes(':') ? 1 : 0], destination_ip: address });
+      }
       for (const leg of legs) {
         if (!leg.external || endpoint.network_id === external || !legs.some((other) => other.router_id === leg.router_id && other.network_id === endpoint.network_id)) continue;
         for (const address of endpoint.addresses) send(endpoint.name, address, leg.mac, [['icmp', 0], ['tcp', PROBED.tcp[0]]], true);
@@ -185,7 +208,7 @@ class Matrix {
     const id = this.#next++;
     const claim = spoofed ? ` claiming ${Object.values(spoofed).join(' ')}` : '';
     this.probes.push({
-      frame: { ...frame, id, source_port: FIRST_PORT + (id % (65_536 - FIRST_PORT)), destination_port: port, answered },
+      frame: { ...frame, id, source_port: portOf(id), destination_port: port, answered },
       from, spoofed, stray,
       title: `${from === 'outside' ? from : from.name} to ${name} ${frame.destination_ip} ${frame.protocol}${port ? `/${port}` : ''}${claim}${typeof answered === 'string' ? `, ${answered}` : ''}`,
     });
@@ -207,5 +230,7 @@ function isBeside(one: BuiltEndpoint, other: BuiltEndpoint): boolean {
   return one.network_id === other.network_id && (!one.local || one.host === other.host);
 }
 
-/** Above the ports that are probed. */
-const FIRST_PORT = 10_000;
+/** Above the ports that are probed, and another for each probe. */
+function portOf(id: number): number {
+  return 10_000 + (id % 55_536);
+}

@@ -33,22 +33,22 @@ const rule = (part: Partial<RulePart>): RulePart => ({ direction: 'ingress', fam
 const out = (part: Partial<RulePart>): RulePart => rule({ direction: 'egress', ...part });
 
 const TOPOLOGY: TopologyPart = {
-  networks: [{ type: 'vxlan', prefix: 0, ipv6: true }, { type: 'vlan', prefix: 1, ipv6: false, segmentation_id: 2 }],
+  networks: [{ type: 'vxlan', prefix: 0, ipv6: true }, { type: 'vlan', prefix: 1, ipv6: true, segmentation_id: 2 }],
   routers: [{ gateway: true, snat: true, networks: [0, 1] }],
   stateless: false,
   groups: [
     {
       egress: false, rules: [
         rule({ protocol: 'tcp', ports: [79, 81], remote: { kind: 'group', group: 1 } }), rule({ protocol: 'tcp', ports: [443, 443] }), rule({ protocol: 'icmp', icmp_type: 'echo' }), rule({ protocol: 'udp', ports: [53, 53], remote: { kind: 'prefix', endpoint: 1, length: 'half' } }),
-        rule({ family: 6, protocol: 'tcp', remote: { kind: 'group', group: 1 } }),
+        rule({ family: 6, protocol: 'tcp', remote: { kind: 'group', group: 1 } }), rule({ family: 6, protocol: 'udp', ports: [53, 53], remote: { kind: 'group', group: 1 } }),
         out({ protocol: 'tcp' }), out({ protocol: 'icmp' }), out({ protocol: 'udp', ports: [53, 53] }), out({ protocol: 'udp', remote: { kind: 'group', group: 1 } }),
         out({ family: 6, protocol: 'tcp' }), out({ family: 6, protocol: 'icmp' }), out({ family: 6, protocol: 'udp', ports: [53, 53] }), out({ family: 6, protocol: 'udp', remote: { kind: 'group', group: 1 } }),
       ],
     },
     {
       egress: false, rules: [
-        rule({ remote: { kind: 'group', group: 0 } }), rule({ family: 6, protocol: 'icmp' }), rule({ family: 6, protocol: 'udp', ports: [53, 53] }),
-        out({ protocol: 'tcp', ports: [80, 80] }), out({ protocol: 'udp', remote: { kind: 'group', group: 0 } }), out({ family: 6, protocol: 'tcp' }), out({ family: 6, protocol: 'icmp' }), out({ family: 6, protocol: 'udp', remote: { kind: 'group', group: 0 } }),
+        rule({ remote: { kind: 'group', group: 0 } }), rule({ family: 6, remote: { kind: 'group', group: 0 } }), rule({ family: 6, protocol: 'icmp' }), rule({ family: 6, protocol: 'udp', ports: [53, 53] }),
+        out({ protocol: 'tcp', ports: [79, 80] }), out({ protocol: 'udp', remote: { kind: 'group', group: 0 } }), out({ family: 6, protocol: 'tcp' }), out({ family: 6, protocol: 'icmp' }), out({ family: 6, protocol: 'udp', remote: { kind: 'group', group: 0 } }),
       ],
     },
     {

@@ -21,6 +21,8 @@ export function intBridgeBase(): string[] {
     `table=${INT.BASE_INGRESS},priority=100,arp actions=resubmit(,${INT.ACCEPTED_INGRESS})`,
     `table=${INT.BASE_INGRESS},priority=95,udp,tp_src=67,tp_dst=68 actions=resubmit(,${INT.ACCEPTED_INGRESS})`,
     `table=${INT.BASE_INGRESS},priority=95,udp6,tp_src=547,tp_dst=546 actions=resubmit(,${INT.ACCEPTED_INGRESS})`,
+    // A neighbour's conntrack has found it already.
+    `table=${INT.BASE_INGRESS},priority=80,ct_state=+trk actions=resubmit(,${INT.RULES_INGRESS})`,
     `table=${INT.BASE_INGRESS},priority=0 actions=resubmit(,${INT.DROPPED})`,
     `table=${INT.ACCEPTED_INGRESS},priority=0 actions=output:NXM_NX_REG5[]`,
     `table=${INT.DROPPED},priority=0 actions=drop`,
@@ -33,7 +35,6 @@ export function intBridgeBase(): string[] {
     lines.push(
       `table=${INT.ACCEPT_OR_INGRESS},priority=90,ct_state=+new-est+trk,${family} actions=ct(commit,${ZONE}),resubmit(,${INT.ACCEPTED_EGRESS})`,
       `table=${INT.BASE_INGRESS},priority=90,ct_state=-trk,${family} actions=ct(table=${INT.RULES_INGRESS},${ZONE})`,
-      `table=${INT.BASE_INGRESS},priority=80,${family} actions=resubmit(,${INT.RULES_INGRESS})`,
       `table=${INT.ACCEPTED_INGRESS},priority=90,ct_state=+new-est+trk,${family} actions=ct(commit,${ZONE}),output:NXM_NX_REG5[]`,
     );
   }

@@ -64,7 +64,7 @@ export function conjunctionFlows(view: HostView, groupId: string, ruleId: string
   requireMatchable(rule);
   if (remoteSet(rule) === null) return [];
   const noted = groupIsLogged(view, groupId) ? wayThere(rule) : undefined;
-  return TABLES.map((table) => `table=${table},priority=${PRIORITY.conjunction},conj_id=${rule.conj_id},${FAMILY[rule.ethertype]} actions=${noteRule(rule, table === noted)}resubmit(,${ACCEPTED[table]})`);
+  return TABLES.map((table) => `table=${table},priority=${PRIORITY.conjunction},conj_id=${rule.conj_id} actions=${noteRule(rule, table === noted)}resubmit(,${ACCEPTED[table]})`);
 }
 
 /** An element of remote sets: one flow per table, naming the conjunctions of all rules that refer to its sets. */
