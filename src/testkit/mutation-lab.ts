@@ -4,7 +4,8 @@ import { runningProcess } from '#cli/datacentre/state-folder.ts';
 import { agentName } from '#cli/services.ts';
 import { OpenFlowClient, OpenFlowError } from '#openflow/openflow-client.ts';
 import type { FlowMod } from '#openflow/codec/flow-codec.ts';
-import type { Flow } from '#openflow/flow.ts';
+import { type Flow, flowKey } from '#openflow/flow.ts';
+import { formatMatch } from '#openflow/match.ts';
 import { linkLocalOf } from '#net/ip.ts';
 import { COOKIE } from '#agent/pipeline/tables.ts';
 import type { Cloud } from './cloud.ts';
@@ -42,7 +43,11 @@ export class MutationLab {
         ports.set(bridge, await client.portDesc());
       }
       const tags = await this.#tags(host);
-      for (const bridge of BRIDGES) mutants.push(...flowMutants(host, bridge, flows.get(bridge)!, wordsOf(topology, ports.get(bridge)!, tags)));
+      for (const bridge of BRIDGES) {
+        const words = wordsOf(topology, ports.get(bridge)!, tags);
+        const rules = conjunctionNames(flows.get(bridge)!, words);
+        mutants.push(...flowMutants(host, bridge, flows.get(bridge)!, (text) => words(text).replace(/\bconj_id=(\d+)/, (_, id: string) => `conj_id=(${rules.get(Number(id)) ?? '?'})`)));
+      }
       for (const router of new Set(topology.legs.map(({ router_id }) => router_id))) {
         const namespace = `qrouter-${router}`;
         const { code, stdout } = await this.#cloud.tryHost(host, 'ip', 'netns', 'exec', namespace, 'nft', '-s', 'list', 'table', 'inet', 'patchbay');
@@ -104,7 +109,18 @@ export class MutationLab {
   }
 }
 
-/** Conjunctions have no name of their own: mutants that read alike are counted. */
+/** Conjunction → the first of the flows of its rule for questions: `table=82,tcp6,reg5=e0`. */
+function conjunctionNames(flows: readonly Flow[], words: (text: string) => string): Map<number, string> {
+  const names = new Map<number, string>();
+  for (const flow of flows) {
+    const name = words(flowKey(flow)).replace(/priority=\d+,/, '').replace(/ct_state=[^,]*,/, '');
+    if (formatMatch(flow.match).includes('+rpl')) continue;
+    for (const action of flow.actions) if (action.type === 'conjunction' && action.clause === 2 && (names.get(action.id) ?? name) >= name) names.set(action.id, name);
+  }
+  return names;
+}
+
+/** Two rules may have one name: mutants that read alike are counted. */
 function numbered(mutants: readonly Mutant[]): Mutant[] {
   const times = new Map<string, number>();
   return mutants.map((mutant) => {
@@ -114,7 +130,7 @@ function numbered(mutants: readonly Mutant[]): Mutant[] {
   });
 }
 
-/** Puts words in place of numbers that every run gives anew: ports, local VLANs, MACs, VNIs, conjunctions, device names. */
+/** Puts words in place of numbers that every run gives anew: ports, local VLANs, MACs, VNIs, device names. */
 function wordsOf({ endpoints, legs }: BuiltTopology, ports: ReadonlyMap<string, number>, tags: ReadonlyMap<string, number>): (text: string) => string {
   const networks = [...new Set([...endpoints, ...legs].map(({ network_id }) => network_id))];
   const networkName = (id: string): string => endpoints.find(({ network_id }) => network_id === id)?.network ?? `net${networks.indexOf(id)}`;
@@ -128,7 +144,7 @@ function wordsOf({ endpoints, legs }: BuiltTopology, ports: ReadonlyMap<string, 
   return (text) => {
     let words = text.replace(/\b(in_port=|reg5=)(0x[0-9a-f]+|\d+)/g, (_, head: string, number: string) => head + port(number))
       .replace(/\b(dl_vlan=|reg6=)(0x[0-9a-f]+|\d+)/g, (_, head: string, number: string) => head + vlan(number))
-      .replace(/\b(tun_id|conj_id)=(0x[0-9a-f]+|\d+)/g, '$1=*');
+      .replace(/\btun_id=(0x[0-9a-f]+|\d+)/g, 'tun_id=*');
     for (const { mac, name, device } of owned) words = words.replaceAll(mac, `mac(${name})`).replaceAll(linkLocalOf(mac), `ll(${name})`).replaceAll(device, name);
     return words;
   };
