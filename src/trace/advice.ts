@@ -26,7 +26,7 @@ export function repairs(walk: Walk, index: HostIndex, rules: readonly RuleItem[]
   const text = first && ruleText(first.rule, (kind, id) => nameText(walk.named(kind, id)));
   return {
     nearest: first && `${text} (rule ${first.rule.rule_id}): ${first.lacks.map((misfit) => misfitText(misfit, first.rule, packet)).join(', ')}`,
-    lines: [missingRule(walk, first?.rule.security_group_id ?? port.security_groups[0]!, packet, direction)],
+    lines: [missingRule(first?.rule.security_group_id ?? port.security_groups[0]!, packet, direction)],
   };
 }
 
@@ -34,12 +34,11 @@ function misfitText(misfit: Misfit, rule: RuleItem, packet: Packet): string {
   return misfit === 'port' && isIcmp(rule.protocol ?? 0) && isIcmp(packet.protocol) ? 'the ICMP type differs' : SAYS[misfit];
 }
 
-/** The command that makes the rule which the packet lacks. */
-function missingRule(walk: Walk, groupId: string, packet: Packet, direction: 'ingress' | 'egress'): string {
+/** The command that makes the rule which the packet lacks. It names the group by its id: each project has a `default`. */
+function missingRule(groupId: string, packet: Packet, direction: 'ingress' | 'egress'): string {
   const remote = direction === 'ingress' ? packet.source_ip : packet.destination_ip;
   const version = versionOf(remote);
   const port = isIcmp(packet.protocol) ? '' : packet.destination_port === null ? '' : ` --dst-port ${packet.destination_port}`;
   const protocol = protocolName(packet.protocol).replace('protocol ', '');
-  const { name } = walk.named('security_group', groupId);
-  return `openstack security group rule create --${direction}${version === 6 ? ' --ethertype IPv6' : ''} --protocol ${protocol}${port} --remote-ip ${remote}/${version === 6 ? 128 : 32} ${name}`;
+  return `openstack security group rule create --${direction}${version === 6 ? ' --ethertype IPv6' : ''} --protocol ${protocol}${port} --remote-ip ${remote}/${version === 6 ? 128 : 32} ${groupId}`;
 }

@@ -25,7 +25,7 @@ export function filter(walk: Walk, index: HostIndex, port: PortItem, packet: Pac
   } else if (receivedUnasked(packet)) return passed('base', `${nameText(at.object)} gets ${serviceText(packet)} without a rule`);
   if (port.stateful) {
     const known = walk.connection?.zones.get(zoneOf(index.host, port.network_id))?.find((there) => answers(packet, there));
-    if (known) return ofConnection(index, port, known, direction) ? { pass: { type: 'conntrack', ...at, direction, text: `${nameText(at.object)} knows the connection: its answers pass` } } : { end: drop(at.host, at.object, 'no-connection', `${serviceText(packet)} from ${packet.source_ip} answers a connection that no ${OTHER_WAY[direction]} rule of ${nameText(at.object)} admits`) };
+    if (known) return answerOf(walk, index, port, known, packet, direction);
     if (needsConnection(walk, packet)) return { end: drop(at.host, at.object, 'no-connection', `${nameText(at.object)} knows no connection that ${serviceText(packet)} from ${packet.source_ip} could be part of, and nothing begins with it: no rule is asked`, answerRepair(packet)) };
   }
   for (const rule of rulesOf(index, port)) {
@@ -34,10 +34,16 @@ export function filter(walk: Walk, index: HostIndex, port: PortItem, packet: Pac
   return { end: drop(at.host, at.object, 'security-group', ...refusal(walk, index, port, packet, direction)) };
 }
 
-/** Whether the port may have begun, or let in, what `first` began: the ports of a network share what their host remembers, each port has rules of its own. */
-function ofConnection(index: HostIndex, port: PortItem, first: Packet, direction: Direction): boolean {
-  for (const rule of rulesOf(index, port)) if (misfits(index, rule, first, OTHER_WAY[direction]).length === 0) return true;
-  return false;
+/** An answer passes by the rule that admits what `first` began: the ports of a network share what their host remembers, each port has rules of its own. */
+function answerOf(walk: Walk, index: HostIndex, port: PortItem, first: Packet, packet: Packet, direction: Direction): { pass: Step } | { end: Path } {
+  const object = walk.named('port', port.port_id);
+  const there = OTHER_WAY[direction];
+  for (const rule of rulesOf(index, port)) {
+    if (misfits(index, rule, first, there).length > 0) continue;
+    const text = `${nameText(object)} knows the connection: its answers pass by ${there} rule ${rule.rule_id} of ${nameText(walk.named('security_group', rule.security_group_id))}: ${textOf(walk, rule)}`;
+    return { pass: { type: 'conntrack', host: index.host, object, direction, rule_id: rule.rule_id, text } };
+  }
+  return { end: drop(index.host, object, 'no-connection', `${serviceText(packet)} from ${packet.source_ip} answers a connection that no ${there} rule of ${nameText(object)} admits`) };
 }
 
 /** True for what begins no connection: the answer of TCP, and all of ICMP but a question. */

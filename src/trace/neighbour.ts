@@ -1,9 +1,10 @@
 /** Who answers for an address on a network: what ARP and neighbour discovery would say. */
 import type { PortItem } from '#hoststate/port.ts';
-import { ipBytes, parseIp } from '#net/ip.ts';
+import { cidrLast, parseCidr } from '#net/cidr.ts';
+import { type Ip, ipBytes, parseIp } from '#net/ip.ts';
 import type { HostIndex } from './host-index.ts';
 import { mayHave } from './identity.ts';
-import { multicastMac } from './packet.ts';
+import { BROADCAST_MAC, multicastMac } from './packet.ts';
 import { nameText, type Walk } from './walk.ts';
 
 /** `mac` null is somebody outside. `down` is a port that has the address and does not answer. */
@@ -12,7 +13,7 @@ export type Neighbour = { readonly mac: string | null } | { readonly down: PortI
 /** The candidates for `address` on the network, seen from `index`: one, or several where guests share an address by allowed pairs. */
 export function neighbours(walk: Walk, index: HostIndex, networkId: string, address: string): Neighbour[] {
   const ip = parseIp(address);
-  const group = ip && multicastMac(address, ipBytes(ip));
+  const group = ip && (multicastMac(address, ipBytes(ip)) ?? (walk.topology.subnetsOf(networkId).some(({ cidr }) => isBroadcastOf(cidr, ip)) ? BROADCAST_MAC : undefined));
   if (!ip || group) return [group ? { mac: group } : 'nobody'];
   const sharing: Neighbour[] = [];
   let down: PortItem | undefined;
@@ -32,6 +33,12 @@ export function neighbours(walk: Walk, index: HostIndex, networkId: string, addr
   if (down) return [{ down }];
   const segment = index.segment(networkId);
   return [segment?.physical_network ? { mac: null } : 'nobody'];
+}
+
+/** True for the last address of an IPv4 subnet: everybody on it. */
+export function isBroadcastOf(text: string, ip: Ip): boolean {
+  const cidr = parseCidr(text);
+  return cidr !== undefined && cidr.version === 4 && ip.version === 4 && cidr.prefix <= 30 && cidrLast(cidr) === ip.value;
 }
 
 /** The hosts that hear the question: a local network does not leave its own. */

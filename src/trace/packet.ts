@@ -24,7 +24,7 @@ export const UDP = 17;
 export const ICMPV6 = 58;
 /** TCP, UDP, SCTP: ports that a switch can match. */
 const WITH_PORTS: ReadonlySet<number> = new Set([TCP, UDP, 132]);
-const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff';
+export const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff';
 
 export const versionOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4);
 export const isIcmp = (protocol: number): boolean => protocol === ICMP || protocol === ICMPV6;

@@ -4,7 +4,7 @@ import { type Cidr, cidrContains, formatCidr, parseCidr } from '#net/cidr.ts';
 import { type Ip, isLinkLocal, parseIp } from '#net/ip.ts';
 import { METADATA_ADDRESSES } from './arrival.ts';
 import type { HostIndex, TracedRouter } from './host-index.ts';
-import { neighbours, nobodyText } from './neighbour.ts';
+import { isBroadcastOf, neighbours, nobodyText } from './neighbour.ts';
 import { answerTo, type Packet, TCP, versionOf } from './packet.ts';
 import { translateDestination, translateSource } from './nat.ts';
 import { mayForward } from './router-forward.ts';
@@ -28,7 +28,7 @@ export function throughRouter(walk: Walk, index: HostIndex, leg: RouterPortItem,
   const known = walk.connection?.routers.get(leg.router_id);
   if (known && answers(packet, known.after)) {
     const back = { ...answerTo(known.before), icmp_type: packet.icmp_type, source_mac: packet.source_mac, destination_mac: packet.destination_mac };
-    const step: Step = { type: 'conntrack', host: index.host, object, direction: 'forward', text: `${nameText(object)} knows the connection${back.destination_ip === packet.destination_ip && back.source_ip === packet.source_ip ? '' : `: ${packet.source_ip} -> ${packet.destination_ip} becomes ${back.source_ip} -> ${back.destination_ip}`}` };
+    const step: Step = { type: 'conntrack', host: index.host, object, direction: 'forward', rule_id: null, text: `${nameText(object)} knows the connection${back.destination_ip === packet.destination_ip && back.source_ip === packet.source_ip ? '' : `: ${packet.source_ip} -> ${packet.destination_ip} becomes ${back.source_ip} -> ${back.destination_ip}`}` };
     return [step, ...sendOn(walk, index, traced, leg, back, 'answer')];
   }
   if (traced.router.metadata && leg.role === 'interface' && METADATA_ADDRESSES.has(packet.destination_ip) && packet.protocol === TCP && packet.destination_port === 80) return local(walk, index, leg, packet, 'metadata');
@@ -51,6 +51,7 @@ function sendOn(walk: Walk, index: HostIndex, traced: TracedRouter, leg: RouterP
   if (isOwn(traced, packet.destination_ip)) return local(walk, index, leg, packet, 'router');
   const ip = parseIp(packet.destination_ip);
   if (ip && isLinkLocal(ip)) return drop(index.host, object, 'no-route', `${packet.destination_ip} is link-local: no router sends it on`);
+  if (ip && traced.legs.some(({ addresses }) => addresses.some((own) => isBroadcastOf(own, ip)))) return drop(index.host, object, 'no-route', `${packet.destination_ip} is everybody of a subnet: no router sends it on`);
   const route = routeTo(traced, ip);
   if (!route) return noRoute(walk, index.host, traced, packet);
   const refused = how === 'new' ? mayForward(traced, leg, route.leg, versionOf(packet.destination_ip)) : undefined;
@@ -65,7 +66,7 @@ function sendOn(walk: Walk, index: HostIndex, traced: TracedRouter, leg: RouterP
 function toNextHop(walk: Walk, index: HostIndex, route: Route, packet: Packet, steps: readonly Step[]): Path {
   const port = index.port(route.leg.port_id);
   const object = walk.named('port', route.leg.port_id);
-  if (!port) return [...steps, ...drop(index.host, object, 'unbound', `${nameText(object)} is not on ${index.host}`)];
+  if (!port) return [...steps, ...drop(index.host, object, 'unbound', `${nameText(object)} is not where its router is`)];
   const hop = route.nexthop ?? packet.destination_ip;
   const paths = neighbours(walk, index, port.network_id, hop).map((neighbour): Path => {
     const network = walk.named('network', port.network_id);
@@ -118,7 +119,7 @@ function* routesOf({ router, legs }: TracedRouter): Iterable<Route> {
 function noRoute(walk: Walk, host: string, traced: TracedRouter, packet: Packet): Path {
   const object = walk.named('router', traced.router.router_id);
   const gateway = traced.legs.some((leg) => leg.role === 'gateway');
-  return drop(host, object, 'no-route', `${nameText(object)} has no route to ${packet.destination_ip}`, gateway ? [] : [`openstack router set --external-gateway NETWORK ${object.name}`, `openstack router add subnet ${object.name} SUBNET`]);
+  return drop(host, object, 'no-route', `${nameText(object)} has no route to ${packet.destination_ip}`, gateway ? [] : [`openstack router set --external-gateway NETWORK ${object.id}`, `openstack router add subnet ${object.id} SUBNET`]);
 }
 
 function routeText(walk: Walk, { router }: TracedRouter, { destination, leg, nexthop }: Route): string {

@@ -1,7 +1,8 @@
 /** What the tracer says: steps in the order of the packet's way, each with the object and the rule that decided. */
 import type { Packet } from './packet.ts';
 
-export type ObjectKind = 'port' | 'network' | 'router' | 'security_group' | 'address_group' | 'floatingip' | 'port_forwarding';
+export const OBJECT_KINDS = ['port', 'network', 'router', 'security_group', 'address_group', 'floatingip', 'port_forwarding'] as const;
+export type ObjectKind = (typeof OBJECT_KINDS)[number];
 
 /** An object of the API. */
 export interface Named {
@@ -35,8 +36,8 @@ export interface FilterStep extends Common {
   /** As the filter sees it. */
   readonly packet: Packet;
 }
-/** A known connection let the packet pass. */
-export interface ConntrackStep extends Common { readonly type: 'conntrack'; readonly direction: 'ingress' | 'egress' | 'forward' }
+/** A known connection let the packet pass: in a port by the rule that admits its question, null in a router. */
+export interface ConntrackStep extends Common { readonly type: 'conntrack'; readonly direction: 'ingress' | 'egress' | 'forward'; readonly rule_id: string | null }
 /** br-int sends the frame on. */
 export interface SwitchStep extends Common { readonly type: 'switch' }
 /** Through a tunnel to `to_host`. */
@@ -61,9 +62,10 @@ export interface DeliverStep extends Common {
   readonly packet: Packet;
 }
 
-export type DropReason =
-  | 'unbound' | 'down' | 'port-security' | 'security-group' | 'no-connection' | 'no-route' | 'no-neighbour' | 'unknown-mac' | 'no-segment' | 'no-tunnel' | 'no-physical-network'
-  | 'forward' | 'mtu' | 'loop';
+export const DROP_REASONS = [
+  'unbound', 'down', 'port-security', 'security-group', 'no-connection', 'no-route', 'no-neighbour', 'unknown-mac', 'no-segment', 'no-tunnel', 'no-physical-network', 'forward', 'mtu', 'loop',
+] as const;
+export type DropReason = (typeof DROP_REASONS)[number];
 
 export interface DropStep extends Common {
   readonly type: 'drop';

@@ -39,10 +39,10 @@ verdict: deliver
 
 answer:
 h2          port      port b sends it to its neighbour: tcp 10.0.0.4:22 -> 10.0.0.3:40000
-h2          conntrack port b knows the connection: its answers pass
+h2          conntrack port b knows the connection: its answers pass by ingress rule r2 of security group web (g): ingress tcp/22 from 10.0.0.0/24
 h2          tunnel    vxlan tunnel 7 from h2 to h1 (192.0.2.1)
 h1          switch    br-int of h1 sends it to port a
-h1          conntrack port a knows the connection: its answers pass
+h1          conntrack port a knows the connection: its answers pass by egress rule r1 of security group web (g): egress any protocol to anywhere
 h1          deliver   delivered to port a: tcp 10.0.0.4:22 -> 10.0.0.3:40000
 verdict: deliver`.trim());
 });
@@ -53,7 +53,7 @@ test('no rule admits it: the nearest one, and the command that makes the missing
   assert.deepEqual(drops.map(({ host, reason, text, repair }) => ({ host, reason, text, repair })), [{
     host: 'h2', reason: 'security-group',
     text: 'no ingress rule of security group web (g) admits tcp/80 from 10.0.0.3; the nearest is ingress tcp/22 from 10.0.0.0/24 (rule r2): the port differs',
-    repair: ['openstack security group rule create --ingress --protocol tcp --dst-port 80 --remote-ip 10.0.0.3/32 web'],
+    repair: ['openstack security group rule create --ingress --protocol tcp --dst-port 80 --remote-ip 10.0.0.3/32 g'],
   }]);
 });
 
@@ -165,6 +165,29 @@ test('the router itself answers, and a packet larger than the way is refused', (
   const ping = trace(routed(), { from: { port_id: 'a' }, destination_ip: '172.16.0.5', protocol: 1 });
   assert.deepEqual([ping.deliveries.map(({ to }) => to), ping.reply?.verdict], [['router'], 'deliver']);
   assert.deepEqual(trace(routed(), tcp('a', '203.0.113.1', 80, { size: 1500 })).drops.map(({ reason }) => reason), ['mtu']);
+});
+
+test('to everybody: a copy for each port and peer, whose group judges its own; no router sends it on', () => {
+  const cloud = twoHosts(rule('g', 2, { protocol: 17, range: [5000, 5000] }));
+  for (const [everybody, mac] of [['10.0.0.255', 'ff:ff:ff:ff:ff:ff'], ['255.255.255.255', 'ff:ff:ff:ff:ff:ff'], ['224.0.0.18', '01:00:5e:00:00:12']] as const) {
+    const probe = { from: { port_id: 'a' }, destination_ip: everybody, protocol: 17, destination_port: 5000 };
+    assert.deepEqual(trace(cloud, probe).deliveries.map(({ port_id, packet }) => [port_id, packet.destination_mac]), [['b', mac]], everybody);
+    assert.deepEqual(trace(cloud, { ...probe, destination_port: 5001 }).drops.map(({ host, reason }) => [host, reason]), [['h2', 'security-group']], everybody);
+  }
+  assert.deepEqual(trace(routed(), tcp('a', '172.16.0.255', 80)).drops.map(({ reason, text }) => [reason, text]), [['no-route', '172.16.0.255 is everybody of a subnet: no router sends it on']]);
+});
+
+test('each drop says what would have to change', () => {
+  const gone = topology({ h1: state(a, egress) });
+  const alone = topology({ h1: state(segment('red', 1, 'vxlan', 7), a, b, egress), h2: state(segment('red', 3, 'vxlan', 7)) });
+  const cases: [Topology, Probe][] = [
+    [gone, tcp('a', '203.0.113.1', 80)], [gone, tcp('nowhere', '10.0.0.4', 80)], [alone, tcp('a', '10.0.0.4', 80)], [alone, tcp('a', '10.0.0.99', 80)],
+    [routed(), { from: outside, destination_ip: '10.0.0.3', protocol: 6, destination_port: 22 }], [routed(), tcp('a', '172.16.0.255', 80)], [twoHosts(), { from: { port_id: 'a' }, destination_ip: '10.0.0.4', protocol: 1, icmp_type: 0 }],
+  ];
+  for (const [cloud, probe] of cases) {
+    const { drops } = trace(cloud, probe);
+    assert.ok(drops.length > 0 && drops.every(({ repair }) => repair.length > 0 && repair.every((line) => line !== '')), JSON.stringify(drops));
+  }
 });
 
 test('a port that no host holds', () => {

@@ -2,6 +2,7 @@
 import { HostIndex } from './host-index.ts';
 import type { Packet } from './packet.ts';
 import type { DropReason, DropStep, Named, ObjectKind, RouteStep } from './step.ts';
+import { usualRepair } from './usual-repair.ts';
 import type { Topology } from './topology.ts';
 
 /** What the way there has left behind on the hosts. */
@@ -55,8 +56,9 @@ export function nameText({ kind, id, name }: Named): string {
   return name === id ? `${noun} ${id}` : `${noun} ${name} (${id.slice(0, 8)})`;
 }
 
+/** Where `repair` says nothing of this packet, what usually has to change is said. */
 export function drop(host: string | null, object: Named | null, reason: DropReason, text: string, repair: readonly string[] = []): readonly [DropStep] {
-  return [{ type: 'drop', host, object, reason, text, repair }];
+  return [{ type: 'drop', host, object, reason, text, repair: repair.length > 0 ? repair : [usualRepair(reason, object)] }];
 }
 
 /** True when `packet` is the answer to what `after` sent on. */

@@ -56,10 +56,11 @@ const cloudArbitrary: fc.Arbitrary<Cloud> = fc.record({
 });
 const probeArbitrary = ({ ports }: Cloud): fc.Arbitrary<Probe> => fc.constantFrom(...ports).chain((from) => fc.record({
   from: fc.constant(from), to: fc.constantFrom(...ports.filter((each) => each.network_id === from.network_id)), six: fc.boolean(), protocol: fc.constantFrom(1, 6, 17, 47, 132), destination_port: fc.constantFrom(79, 80, 81, 82, 67), source_port: fc.constantFrom(40_000, 68, 80),
+  everybody: fc.constantFrom('', '', '', '', '', '255.255.255.255', '10.0.0.255', '224.0.0.18', 'ff02::1'),
   spoofed: fc.constantFrom({}, {}, {}, {}, { source_ip: '10.0.0.66' }, { source_ip: '10.0.0.200' }, { source_mac: VIRTUAL_MAC }, { source_mac: mac(0x77) }),
-})).map(({ from, to, six, protocol, spoofed, ...ends }) => ({
-  from: { port_id: from.port_id }, protocol, ...ends, ...(Object.keys(spoofed).length > 0 && !six && { spoofed }),
-  destination_ip: to.ip_addresses.find((address) => address.includes(':') === six) ?? to.ip_addresses[0]!,
+})).map(({ from, to, six, protocol, everybody, spoofed, ...ends }) => ({
+  from: { port_id: from.port_id }, protocol, ...ends, ...(Object.keys(spoofed).length > 0 && !(everybody ? everybody.includes(':') : six) && { spoofed }),
+  destination_ip: everybody || (to.ip_addresses.find((address) => address.includes(':') === six) ?? to.ip_addresses[0]!),
 }));
 
 function statesOf({ ports, rules }: Cloud): Map<HostName, HostState> {
@@ -119,7 +120,7 @@ function frameText(packet: Packet, answer = false): string {
 const receivers = ({ deliveries }: Trace): string[] => deliveries.filter((end) => end.to !== 'outside').map((end) => `${end.host} ${end.port_id}`).sort();
 
 test('the tracer says of each packet exactly who gets it, copies included, and whether it is answered', async () => {
-  const seen = { delivered: 0, dropped: 0, answered: 0, unanswered: 0 };
+  const seen = { delivered: 0, dropped: 0, answered: 0, unanswered: 0, flooded: 0 };
   await fc.assert(fc.asyncProperty(cloudArbitrary.chain((cloud) => fc.array(probeArbitrary(cloud), { minLength: 12, maxLength: 12 }).map((probes) => ({ cloud, probes }))), async ({ cloud, probes }) => {
     const states = statesOf(cloud);
     const topology: Topology = { states, subnetsOf: () => SUBNETS, nameOf: () => undefined };
@@ -128,10 +129,15 @@ test('the tracer says of each packet exactly who gets it, copies included, and w
       const found = trace(topology, probe);
       const first = found.path[0]!;
       // Nobody answers for the address, several might, or the guest is not there to ask.
-      if (first.type !== 'port' || first.packet.destination_mac === null || isMulticast(first.packet)) continue;
+      if (first.type !== 'port' || first.packet.destination_mac === null) continue;
       const from = cloud.ports.find((each) => 'port_id' in probe.from && each.port_id === probe.from.port_id)!;
       fabric.forget();
       assert.deepEqual(receivers(found), fabric.send(from.host, from, frameText(first.packet)), `${JSON.stringify(probe)}\n${printTrace(found)}`);
+      // Nobody answers for everybody.
+      if (isMulticast(first.packet)) {
+        seen.flooded++;
+        continue;
+      }
       if (found.verdict === 'drop') {
         seen.dropped++;
         continue;
@@ -146,5 +152,5 @@ test('the tracer says of each packet exactly who gets it, copies included, and w
       seen[back.includes(`${from.host} ${from.port_id}`) ? 'answered' : 'unanswered']++;
     }
   }), { numRuns: 150 });
-  assert.ok(seen.delivered > 20 && seen.dropped > 20 && seen.answered > 20 && seen.unanswered > 0, JSON.stringify(seen));
+  assert.ok(seen.delivered > 20 && seen.dropped > 20 && seen.answered > 20 && seen.unanswered > 0 && seen.flooded > 20, JSON.stringify(seen));
 });

@@ -62,9 +62,9 @@ function isOwn(step: Step, owns: (object: Named) => boolean): boolean {
 }
 
 function withoutHosts<S extends Step>(step: S): S {
-  const text = step.type === 'drop' && OPERATORS_DROPS.has(step.reason) ? 'the cloud does not carry it there: ask its operator' : step.text;
+  const told = step.type === 'drop' && OPERATORS_DROPS.has(step.reason) ? { text: 'the cloud does not carry it there: ask its operator', repair: [] } : {};
   const shownPacket = 'packet' in step ? { packet: { ...step.packet, destination_mac: null } } : {};
-  return { ...step, host: null, text, ...shownPacket };
+  return { ...step, host: null, ...told, ...shownPacket };
 }
 
 function* shownEnds(path: readonly ShownStep[]): Iterable<ReturnType<typeof endsOf> extends Iterable<infer E> ? E | OutsideStep : never> {
