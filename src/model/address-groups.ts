@@ -1,5 +1,5 @@
 /** Address groups (extension address-group): named sets of prefixes that security group rules may refer to. */
-import { boolean, cidr, type Kind, list, text } from './kind.ts';
+import { boolean, cidr, list, orElse, text } from './kind.ts';
 import { type Held, defaulted, defineResource, readOnly } from './resource.ts';
 import { identified, standardAttributes } from './standard.ts';
 
@@ -9,9 +9,8 @@ const MAX_ADDRESSES = 10_000;
 /** Addresses as `add_addresses` and `remove_addresses` take them: a bare one is a prefix of one. */
 export const addressList = list(text(64), { max: MAX_ADDRESSES });
 
-const prefixes = list(cidr, { unique: true, max: MAX_ADDRESSES });
 /** Clients of a POST may also say null. */
-const prefixesOrNone: Kind<string[]> = { ...prefixes, convert: (value) => (value === null ? [] : prefixes.convert(value)) };
+const prefixesOrNone = orElse([], list(cidr, { unique: true, max: MAX_ADDRESSES }));
 
 export const addressGroup = defineResource({
   collection: 'address_groups', member: 'address_group', noun: 'AddressGroup',

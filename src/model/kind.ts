@@ -170,6 +170,12 @@ export function nullable<T>(kind: Kind<T>): Kind<T | null> {
   };
 }
 
+/** What `isNone` recognises, null as a rule, means `none`; everything else is of `kind`. */
+export function orElse<T>(none: NoInfer<T>, kind: Kind<T>, isNone = (value: unknown): boolean => value === null): Kind<T> {
+  // Rules get a `none` of their own: what they are given they may change.
+  return { ...kind, schema: nullable(kind).schema, convert: (value) => (isNone(value) ? structuredClone(none) : kind.convert(value)) };
+}
+
 /** A list of values of one kind; `unique` refuses a value given twice. */
 export function list<T>(kind: Kind<T>, { unique = false, max = 1000 } = {}): Kind<T[]> {
   return {

@@ -1,5 +1,5 @@
 /** Networks, subnets and ports (Networking API v2.0; extensions provider, external-net, net-mtu, port-security, binding, …). */
-import { boolean, cidr, enumeration, integer, ipAddress, ipVersion, json, type Kind, list, macAddress, nullable, object, text, uuid } from './kind.ts';
+import { boolean, cidr, enumeration, integer, ipAddress, ipVersion, json, type Kind, list, macAddress, nullable, object, orElse, text, uuid } from './kind.ts';
 import { type Held, defaulted, defineResource, optional, readOnly, required } from './resource.ts';
 import { identified, standardAttributes, tagged } from './standard.ts';
 
@@ -7,7 +7,7 @@ export const NETWORK_TYPES = ['local', 'flat', 'vlan', 'vxlan', 'gre', 'geneve']
 export type NetworkType = (typeof NETWORK_TYPES)[number];
 
 const adminOnly = { writers: 'admin', readers: 'admin' } as const;
-const hostRoutes = list(object({ destination: cidr, nexthop: ipAddress }, ['destination', 'nexthop']), { unique: true });
+const hostRoutes = orElse([], list(object({ destination: cidr, nexthop: ipAddress }, ['destination', 'nexthop']), { unique: true }));
 
 /** In place of a pool's id: the prefix comes from a router further up. */
 export const PREFIX_DELEGATION = 'prefix_delegation';
@@ -51,7 +51,7 @@ export const subnet = defineResource({
     use_default_subnetpool: defaulted(boolean, false, { put: false, stored: false }),
     gateway_ip: optional(nullable(ipAddress)),
     allocation_pools: optional(list(object({ start: ipAddress, end: ipAddress }, ['start', 'end']))),
-    dns_nameservers: defaulted(list(ipAddress, { unique: true }), []),
+    dns_nameservers: defaulted(orElse([], list(ipAddress, { unique: true })), []),
     host_routes: defaulted(hostRoutes, []),
     enable_dhcp: defaulted(boolean, true),
     ipv6_ra_mode: defaulted(nullable(enumeration('dhcpv6-stateful', 'dhcpv6-stateless', 'slaac')), null, { put: false }),
@@ -77,13 +77,14 @@ export const port = defineResource({
     fixed_ips: optional(list(object({ subnet_id: uuid, ip_address: ipAddress }))),
     device_id: defaulted(text(255), ''),
     device_owner: defaulted(text(255), ''),
-    security_groups: optional(list(uuid, { unique: true })),
+    security_groups: optional(orElse([], list(uuid, { unique: true }))),
     port_security_enabled: optional(boolean, { writers: 'network_owner' }),
-    allowed_address_pairs: defaulted(list(object({ ip_address: text(64), mac_address: macAddress })), [], { writers: 'network_owner' }),
-    extra_dhcp_opts: defaulted(list(object({ opt_name: text(64), opt_value: nullable(text(255)), ip_version: integer(4, 6) }, ['opt_name'])), []),
-    'binding:host_id': defaulted(text(255), '', adminOnly),
+    allowed_address_pairs: defaulted(orElse([], list(object({ ip_address: text(64), mac_address: macAddress }))), [], { writers: 'network_owner' }),
+    extra_dhcp_opts: defaulted(orElse([], list(object({ opt_name: text(64), opt_value: nullable(text(255)), ip_version: integer(4, 6) }, ['opt_name']))), []),
+    /** null unbinds: `openstack port unset --host` says so. */
+    'binding:host_id': defaulted(orElse('', text(255)), '', adminOnly),
     'binding:vnic_type': defaulted(enumeration('normal', 'direct', 'macvtap', 'direct-physical', 'baremetal', 'virtio-forwarder', 'smart-nic'), 'normal'),
-    'binding:profile': defaulted(json, {}, adminOnly),
+    'binding:profile': defaulted(orElse({}, json), {}, adminOnly),
     'binding:vif_type': readOnly(text(64), { readers: 'admin' }),
     'binding:vif_details': readOnly(json, { readers: 'admin' }),
     /** Why the port is not ACTIVE, where a host or the binding knows it; not Neutron's. */

@@ -1,15 +1,15 @@
 /** Routers, floating IPs and port forwardings (Networking API v2.0; extensions router, ext-gw-mode, extraroute, floating-ip-port-forwarding, …). */
 import { formatCidr, parseCidr } from '#net/cidr.ts';
-import { boolean, cidr, enumeration, integer, InvalidValue, ipAddress, json, type Kind, list, nullable, object, portRange, text, uuid } from './kind.ts';
+import { boolean, cidr, enumeration, integer, InvalidValue, ipAddress, json, type Kind, list, nullable, object, orElse, portRange, text, uuid } from './kind.ts';
 import { type Held, defaulted, defineResource, optional, readOnly, required } from './resource.ts';
 import { identified, standardAttributes, tagged } from './standard.ts';
 
 /** A router's way to an external network, as clients give it; `{}` is none, as null is. */
-export const externalGatewayInfo = orElse(null, (value) => value === null || (typeof value === 'object' && Object.keys(value).length === 0), object({
+export const externalGatewayInfo = orElse(null, nullable(object({
   network_id: uuid,
   enable_snat: boolean,
   external_fixed_ips: list(object({ subnet_id: uuid, ip_address: ipAddress })),
-}, ['network_id']));
+}, ['network_id'])), (value) => value === null || (typeof value === 'object' && Object.keys(value).length === 0));
 export type ExternalGatewayInfo = ReturnType<typeof externalGatewayInfo.convert>;
 
 /** A prefix in canonical form; one with host bits is refused, as a route's destination is no address. */
@@ -24,7 +24,7 @@ const destination: Kind<string> = {
 };
 
 /** Static routes of a router (extension extraroute); null is none. */
-export const routerRoutes = orElse([], (value) => value === null, list(object({ destination, nexthop: ipAddress }, ['destination', 'nexthop']), { unique: true }));
+export const routerRoutes = orElse([], list(object({ destination, nexthop: ipAddress }, ['destination', 'nexthop']), { unique: true }));
 export type RouterRoutes = ReturnType<typeof routerRoutes.convert>;
 
 export const router = defineResource({
@@ -104,11 +104,6 @@ export type PortForwarding = Held<typeof portForwarding>;
 /** How a router's legs are called on their host (N-L3-7). */
 export function routerDeviceName(portId: string, deviceOwner: string): string {
   return `${deviceOwner === 'network:router_gateway' ? 'qg-' : 'qr-'}${portId.slice(0, 11)}`;
-}
-
-/** What `isNone` says is `none`; everything else is of `kind`. */
-function orElse<T, N>(none: N, isNone: (value: unknown) => boolean, kind: Kind<T>): Kind<T | N> {
-  return { ...nullable(kind), convert: (value) => (isNone(value) ? none : kind.convert(value)) };
 }
 
 /** Owners of ports that are legs of a router, and so plugged into its namespace. */

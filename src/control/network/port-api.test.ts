@@ -60,6 +60,26 @@ eachStore('a bulk request makes all ports or none', async (store) => {
   await close();
 });
 
+eachStore('null is none, as in Neutron: lists and the profile are empty, and a port without host is unbound', async (store) => {
+  const { ok, call, port, network, close } = await api(store);
+  const { network: home } = await network('admin');
+  const none = { security_groups: null, allowed_address_pairs: null, extra_dhcp_opts: null, 'binding:host_id': null, 'binding:profile': null };
+  const shown = (one: any) => Object.fromEntries(Object.keys(none).map((name) => [name, one[name]]));
+  const empty = { security_groups: [], allowed_address_pairs: [], extra_dhcp_opts: [], 'binding:host_id': '', 'binding:profile': {} };
+  assert.deepEqual(shown(await port('admin', { network_id: home.id, ...none })), empty);
+
+  const options = [{ opt_name: 'mtu', opt_value: '1400', ip_version: 4 }];
+  const bound = await port('admin', { network_id: home.id, 'allowed_address_pairs': [{ ip_address: '10.9.9.9' }], 'extra_dhcp_opts': options, 'binding:host_id': 'compute1', 'binding:profile': { a: 1 } });
+  assert.deepEqual([bound['binding:vif_type'], bound.security_groups.length, bound.allowed_address_pairs.length], ['ovs', 1, 1]);
+  const { port: unbound } = await ok('admin', 'PUT', `/v2.0/ports/${bound.id}`, { port: none });
+  // An update removes the options that it names with a null value, and these are none.
+  assert.deepEqual(shown(unbound), { ...empty, extra_dhcp_opts: options });
+  assert.deepEqual([unbound['binding:vif_type'], unbound.status], ['unbound', 'DOWN']);
+  assert.deepEqual(shown((await ok('admin', 'GET', `/v2.0/ports/${bound.id}`)).port), shown(unbound));
+  for (const name of ['fixed_ips', 'device_id', 'mac_address']) assert.equal(problem(await call('admin', 'PUT', `/v2.0/ports/${bound.id}`, { port: { [name]: null } })), '400 HTTPBadRequest', name);
+  await close();
+});
+
 eachStore('policy of ports: readers, foreign projects, admin attributes, owners of networks', async (store) => {
   const { call, ok, port, network, close } = await api(store);
   const { network: own } = await network('demo');

@@ -27,6 +27,13 @@ export function reachedIds(resource: Resource, { project_id }: Pick<Context, 'pr
   return sql`select object_id from rbac_policies where target_project in (${EVERY_PROJECT}, ${project_id ?? EVERY_PROJECT}) and object_type = ${resource.member} and action in (${sql.join(actions)})`;
 }
 
+/** The ids of all objects of these resources that policies let the project use. */
+export async function reachedBy(reader: Reader, resources: readonly Resource[], { project_id }: Pick<Context, 'project_id'>): Promise<Set<string>> {
+  const rows = await reader.db.selectFrom('rbac_policies').select('object_id').where('target_project', 'in', [EVERY_PROJECT, project_id ?? EVERY_PROJECT])
+    .where('object_type', 'in', resources.map(({ member }) => member)).where('action', 'in', ANY_ACTION).execute();
+  return new Set(rows.map((row) => row['object_id'] as string));
+}
+
 /** The filter `shared`: true and false as the asking project sees them. `column` holds the id of the object that is shared. */
 export function sharedFilter(resource: Resource, column = `${resource.collection}.id`): (query: any, values: readonly string[], context: Context) => any {
   return (query, values, context) => {

@@ -13,7 +13,7 @@ import { checkQuota } from './quotas.ts';
 import { idIn, reachedIds } from './rbac-visibility.ts';
 import type { Given, NetworkDeps, Rule } from './rule.ts';
 import { type Admitted, checkedRule, meaningOf } from './security-group-rule-checks.ts';
-import { insertRules, missingDefaultGroup, requireGroups } from './security-groups.ts';
+import { insertRules, lockGroup, missingDefaultGroup, requireGroups } from './security-groups.ts';
 
 const groups = new Table(securityGroup);
 const rules = new Table(securityGroupRule);
@@ -67,6 +67,8 @@ async function createRules(tx: Tx, config: Config, context: Context, given: read
 }
 
 async function deleteRule(tx: Tx, _context: Context, current: SecurityGroupRule): Promise<void> {
+  // Before the row: who deletes the group locks it first, and then takes its rules.
+  await lockGroup(tx, current.security_group_id);
   await rules.delete(tx, current.id);
   await touchGroup(tx, current.security_group_id);
 }
@@ -82,7 +84,7 @@ function byDefaultGroup(query: any, values: readonly string[]): any {
   return query.where((e: any) => e('security_group_rules.security_group_id', 'in', e.selectFrom('security_groups').select('id').where('is_default', 'in', wanted)));
 }
 
-/** A group's revision changes with its rules. */
+/** A group's revision changes with its rules. The caller holds the group's lock, so that no two changes make the same revision. */
 async function touchGroup(tx: Tx, id: string): Promise<void> {
   const group = await groups.get(tx, id);
   if (group) await groups.update(tx, group, {});

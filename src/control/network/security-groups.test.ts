@@ -197,6 +197,14 @@ eachStore('OSSA-2012-005: rules and groups stop at the quota', async (store) => 
   await assert.rejects(store.write((tx) => securityGroupsRule({ config: limited }).create(tx, demo, [{ name: 'x', project_id: 'demo' }])), refused('OverQuota'));
 });
 
+eachStore('rules deleted at once are as many revisions of their group', async (store) => {
+  const made = await newGroup(store, 'web');
+  const gone = await addRules(store, made.id, ['tcp', 'udp', 'icmp', 'sctp', 'gre', 'ah', 'esp', 'ospf'].map((protocol) => ({ protocol })));
+  const before = (await groups.get(store.reader, made.id))!;
+  await Promise.all(gone.map((rule) => store.write((tx) => rulesRule.delete(tx, demo, rule))));
+  assert.equal((await groups.get(store.reader, made.id))!.revision_number, before.revision_number + gone.length);
+});
+
 eachStore('a group shows its rules without what only hosts need, and its revision follows them', async (store) => {
   const made = await newGroup(store, 'web');
   const rule = await addRule(store, made.id, { protocol: 'tcp' });

@@ -178,6 +178,17 @@ eachStore('an update moves gateway, pools, DNS and routes; what is allocated sta
   await close();
 });
 
+eachStore('null is no name server and no route, as in Neutron', async (store) => {
+  const { subnet, ok, close } = await lab(store);
+  const none = { dns_nameservers: null, host_routes: null };
+  const lists = ({ dns_nameservers, host_routes }: any) => [dns_nameservers, host_routes];
+  assert.deepEqual(lists(await subnet({ cidr: '10.0.0.0/24', ...none })), [[], []]);
+  const made = await subnet({ cidr: '10.0.1.0/24', dns_nameservers: ['9.9.9.9'], host_routes: [{ destination: '0.0.0.0/0', nexthop: '10.0.1.5' }] });
+  assert.deepEqual(lists((await ok('demo', 'PUT', `/v2.0/subnets/${made.id}`, { subnet: none })).subnet), [[], []]);
+  assert.deepEqual(lists((await ok('demo', 'GET', `/v2.0/subnets/${made.id}`)).subnet), [[], []]);
+  await close();
+});
+
 eachStore('a gateway that a router port holds stays', async (store) => {
   const { subnet, call, port: attach, close } = await lab(store);
   const made = await subnet({ cidr: '10.0.0.0/24' });
