@@ -7,7 +7,7 @@ import type { HostIndex } from './host-index.ts';
 import { neighbours, nobodyText } from './neighbour.ts';
 import type { Packet } from './packet.ts';
 import type { Path, PortStep } from './step.ts';
-import { fromPort } from './switching.ts';
+import { fromPort, leave } from './switching.ts';
 import type { TracedSubnet } from './topology.ts';
 import { drop, nameText, type Walk } from './walk.ts';
 
@@ -17,12 +17,15 @@ export function fromGuest(walk: Walk, index: HostIndex, port: PortItem, packet: 
   const network = walk.named('network', port.network_id);
   const hop = nextHop(walk, index, port, packet);
   if ('problem' in hop) return drop(index.host, object, 'no-route', `${nameText(object)}: ${hop.problem}`, hop.repair);
+  const sends = (frame: Packet): PortStep => ({ type: 'port', host: index.host, object, packet: frame, text: `${nameText(object)} sends it ${hop.address === packet.destination_ip ? 'to its neighbour' : `by ${hop.address}`}` });
   const paths = neighbours(walk, index, port.network_id, hop.address).map((neighbour): Path => {
+    // What its own filter drops it drops for everybody: whether there is a neighbour must not be told by that (docs/trace.md).
+    const leaving = neighbour === 'nobody' || 'down' in neighbour ? leave(walk, index, port, packet) : undefined;
+    if (leaving && 'end' in leaving) return [sends(packet), ...leaving.end];
     if (neighbour === 'nobody') return drop(index.host, network, 'no-neighbour', `${nobodyText(walk, index, port.network_id, hop.address)}${hop.address === packet.destination_ip ? '' : `; it is the way to ${packet.destination_ip}`}`, hop.address === packet.destination_ip ? [] : [`openstack router add subnet ROUTER SUBNET (a router that has ${hop.address})`]);
     if ('down' in neighbour) return drop(index.host, walk.named('port', neighbour.down.port_id), 'down', `${nameText(walk.named('port', neighbour.down.port_id))}, which has ${hop.address}, is down`, [`openstack port set --enable ${neighbour.down.port_id}`]);
     const frame = { ...packet, destination_mac: neighbour.mac };
-    const step: PortStep = { type: 'port', host: index.host, object, packet: frame, text: `${nameText(object)} sends it ${hop.address === packet.destination_ip ? 'to its neighbour' : `by ${hop.address}`}` };
-    return [step, ...fromPort(walk, index, port, frame)];
+    return [sends(frame), ...fromPort(walk, index, port, frame)];
   });
   return paths.length === 1 ? paths[0]! : [{ type: 'fork', host: index.host, object: network, text: `${hop.address} is an allowed address of several ports: whoever has it answers`, branches: paths }];
 }

@@ -15,13 +15,18 @@ export type Entry = { readonly port_id: string } | 'uplink';
 
 /** The frame leaves a port here: filter, then the switch. */
 export function fromPort(walk: Walk, index: HostIndex, port: PortItem, packet: Packet): Path {
+  const verdict = leave(walk, index, port, packet);
+  return 'end' in verdict ? verdict.end : [verdict.pass, ...switchFrame(walk, index, verdict.segment, packet, { port_id: port.port_id })];
+}
+
+/** Whether the frame leaves the port at all, whoever it is for. */
+export function leave(walk: Walk, index: HostIndex, port: PortItem, packet: Packet): { readonly pass: Step; readonly segment: SegmentItem } | { readonly end: Path } {
   const object = walk.named('port', port.port_id);
-  if (!index.isWired(port)) return drop(index.host, object, 'down', `${nameText(object)} is down: nothing leaves it`, isRouterLeg(port) ? [] : [`openstack port set --enable ${port.port_id}`]);
+  if (!index.isWired(port)) return { end: drop(index.host, object, 'down', `${nameText(object)} is down: nothing leaves it`, isRouterLeg(port) ? [] : [`openstack port set --enable ${port.port_id}`]) };
   const segment = index.segment(port.network_id);
-  if (!segment) return drop(index.host, object, 'no-segment', `${index.host} does not hold the network of ${nameText(object)}`);
+  if (!segment) return { end: drop(index.host, object, 'no-segment', `${index.host} does not hold the network of ${nameText(object)}`) };
   const verdict = filter(walk, index, port, packet, 'egress');
-  if ('end' in verdict) return verdict.end;
-  return [verdict.pass, ...switchFrame(walk, index, segment, packet, { port_id: port.port_id })];
+  return 'end' in verdict ? verdict : { ...verdict, segment };
 }
 
 /** The frame is past its sender's filter, or has come in by the uplink. */

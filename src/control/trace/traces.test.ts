@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
+import { test } from 'node:test';
 import { agentsRule } from '#control/network/agents.ts';
+import { newObject } from '#control/network/new-object.ts';
 import { networksRule } from '#control/network/networks.ts';
 import { portHooks } from '#control/network/port-hooks.ts';
 import { Compiler, type RowChange } from '#compile/compiler.ts';
+import { ACCESS_AS_SHARED, rbacPolicy } from '#model/rbac-policies.ts';
+import { Table } from '#store/table.ts';
 import { networkApi } from '#testkit/network-api.ts';
 import { config } from '#testkit/network-rows.ts';
 import { eachStore } from '#testkit/stores.ts';
 import { operatorTrace } from './operator-trace.ts';
+import { type Asker, tracedCloud } from './traced-cloud.ts';
 
 const id = (n: number) => `00000000-0000-4000-8000-00000000000${n}`;
 const [HOME, SHARED, VM1, VM2, THEIRS, MINE, GROUP, THEIR_GROUP] = [1, 2, 3, 4, 5, 6, 7, 8].map(id) as [string, string, string, string, string, string, string, string];
@@ -66,6 +71,10 @@ eachStore('POST /v2.0/traces: the whole way for an admin, the own part of it for
   const [theirs, nobody] = [await beside('10.1.0.4'), await beside('10.1.0.5')];
   assert.deepEqual(theirs, { verdict: 'outside', path: [{ type: 'outside', host: null, object: null, text: 'outside your project' }], reply: null, text: theirs.text });
   assert.deepEqual(nobody, theirs);
+  // What one's own port security drops it drops for somebody and for nobody alike.
+  const forged = async (destination_ip_address: string) => JSON.stringify(await ask('demo', { source_port_id: MINE, source_ip_address: '10.1.0.99', destination_ip_address, protocol: 'tcp', destination_port: 22 })).replaceAll(destination_ip_address, 'X');
+  assert.match(await forged('10.1.0.4'), /"reason":"port-security"/);
+  assert.equal(await forged('10.1.0.5'), await forged('10.1.0.4'));
 
   const answer = async (who: string, trace: unknown) => {
     const { status, body } = await call(who, 'POST', '/v2.0/traces', { trace });
@@ -81,6 +90,50 @@ eachStore('POST /v2.0/traces: the whole way for an admin, the own part of it for
   assert.match(await answer('admin', { ...ssh, destination_port: 70000 }), /^400 HTTPBadRequest Invalid input for destination_port/);
   assert.match(await answer('admin', { ...ssh, nonsense: 1 }), /^400 HTTPBadRequest .*nonsense/);
   await close();
+});
+
+eachStore('a project reads no name of what it does not see: a shared group whose rules name private ones', async (store) => {
+  const compiler = cloud();
+  const lent = id(9);
+  const hideout = id(0);
+  compiler.apply([
+    row('security_groups', lent, { name: 'lent', project_id: 'alt-project', stateful: true }), row('address_groups', hideout, { name: 'hideout', project_id: 'alt-project' }),
+    row('address_associations', `${hideout}/10.0.0.3/32`, { address_group_id: hideout, address: '10.0.0.3/32' }),
+    rule(3, lent, { protocol: 'tcp', port_range_min: 80, port_range_max: 80, remote_group_id: THEIR_GROUP }),
+    rule(4, lent, { protocol: 'udp', port_range_min: 53, port_range_max: 53, remote_address_group_id: hideout }),
+    port(VM2, 'demo-project', HOME, 'h2', 2, '10.0.0.4', [lent]),
+  ]);
+  const { ok, close } = networkApi(store, config, [networksRule({ config, hooks: portHooks(config) }), agentsRule({ config })], async () => compiler);
+  const ask = async (who: string, protocol: string, destination_port: number) => (await ok(who, 'POST', '/v2.0/traces', { trace: { source_port_id: VM1, destination_port_id: VM2, protocol, destination_port } })).trace;
+  assert.match((await ask('admin', 'tcp', 80)).text, /no ingress rule of security group lent .* the nearest is ingress tcp\/80 from security group secret \(00000000\)/);
+
+  const unshared = await ask('demo', 'tcp', 80);
+  assert.ok(unshared.text.includes(`no ingress rule of security group ${lent} admits`), unshared.text);
+  assert.doesNotMatch(JSON.stringify(unshared), /lent|secret/);
+
+  const policies = new Table(rbacPolicy);
+  await store.write((tx) => policies.insert(tx, [newObject(rbacPolicy, tx, { project_id: 'alt-project', object_type: 'security_group', object_id: lent, action: ACCESS_AS_SHARED, target_project: 'demo-project' })]));
+  const nearest = await ask('demo', 'tcp', 80);
+  assert.match(nearest.text, /no ingress rule of security group lent \(00000000\) admits/);
+  assert.ok(nearest.text.includes(`the nearest is ingress tcp/80 from security group ${THEIR_GROUP} (rule ${id(3)})`), nearest.text);
+  const admitted = await ask('demo', 'udp', 53);
+  assert.equal(admitted.verdict, 'deliver');
+  assert.ok(admitted.text.includes(`admits it: ingress udp/53 from address group ${hideout}`), admitted.text);
+  assert.doesNotMatch(JSON.stringify([nearest, admitted]), /secret|hideout/);
+  await close();
+});
+
+test('ports on one\'s own network are seen, and neither the servers nor the routers of others behind them', () => {
+  const compiler = cloud();
+  const [guest, leg, router] = ['guest', 'leg', 'their-router'];
+  compiler.apply([
+    port(guest, 'alt-project', HOME, 'h1', 5, '10.0.0.5', [THEIR_GROUP]), row('servers', 'server2', { name: 'hidden', project_id: 'alt-project', host: null, ports: [{ port_id: guest }] }),
+    row('routers', router, { name: 'hidden', project_id: 'alt-project' }),
+    row('ports', leg, { ...port(leg, 'alt-project', HOME, 'h1', 6, '10.0.0.1', []).row, device_owner: 'network:router_interface', device_id: router }),
+  ]);
+  const names = (asker?: Asker) => [guest, leg, VM1].map((key) => tracedCloud(compiler, asker).nameOf('port', key));
+  assert.deepEqual(names(), ['hidden', 'of router hidden on home', 'vm1']);
+  assert.deepEqual(names({ project_id: 'demo-project', reached: new Set() }), [undefined, 'of router their-router on home', 'vm1']);
 });
 
 eachStore('the operator names servers and ports, and gets one line when there is none', async () => {
