@@ -3,6 +3,7 @@
  * monitor; wires a port only after its filter stands (law 3: fail closed).
  */
 import type { Item } from '#hoststate/host-state.ts';
+import { parseMatch } from '#openflow/match.ts';
 import { OpenFlowClient } from '#openflow/openflow-client.ts';
 import type { Operation } from '#openflow/ovsdb-client.ts';
 import { setInterfaceOps, setPortTagOps } from '#openflow/vswitch-operations.ts';
@@ -17,7 +18,7 @@ import { FlowPrograms } from './flow-programs.ts';
 import type { Manager } from './manager.ts';
 import type { HostView, OfPorts } from './pipeline/host-view.ts';
 import { zoneKey } from './pipeline/segment-flows.ts';
-import { DEAD_VLAN } from './pipeline/tables.ts';
+import { DEAD_VLAN, LEARNED_COOKIE, TUN } from './pipeline/tables.ts';
 
 export interface SwitchOptions {
   /** `/run/openvswitch`. */
@@ -43,6 +44,8 @@ export interface SwitchOptions {
   readonly onPlan: (what: string, lines: readonly string[]) => void;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
+
+const EVERY_BIT = 0xffff_ffff_ffff_ffffn;
 
 interface Bridge {
   readonly table: FlowTable;
@@ -77,6 +80,7 @@ export class SwitchManager implements Manager {
     this.#zones = new Zones(async (zones) => {
       options.onPlan('conntrack', zones.map((zone) => `ovs-appctl dpctl/flush-conntrack zone=${zone}`));
       await options.flushZones(zones);
+      await this.#forgetLearned(zones);
     }, options.limitZones);
     this.#programs = new FlowPrograms({
       ofports: this.ofports,
@@ -210,8 +214,8 @@ export class SwitchManager implements Manager {
       if (change.table !== 'Interface') continue;
       const { before, after } = change;
       const row = after ?? before!;
-      if (row.external_ids['iface-id']) {
-        if (before) this.#forget(before);
+      if (before?.external_ids['iface-id'] || after?.external_ids['iface-id']) {
+        if (before?.external_ids['iface-id']) this.#forget(before);
         if (after) this.#see(after);
         // The port is looked at again, whatever changed: the echo of our own mark on a foreign plug takes it out of the round that works.
         wake = true;
@@ -237,6 +241,8 @@ export class SwitchManager implements Manager {
     if (this.#plugged.get(portId)?._uuid !== row._uuid) return;
     this.#plugged.delete(portId);
     this.#portMoved(portId);
+    // Somebody plugged the port twice: the other device has it now.
+    for (const other of this.#vswitch?.rows('Interface').values() ?? []) if (other.external_ids['iface-id'] === portId && other._uuid !== row._uuid) this.#see(other);
   }
 
   #portMoved(portId: string): void {
@@ -261,6 +267,11 @@ export class SwitchManager implements Manager {
     const taken = [...this.#segments];
     await this.#zones.take(uses, (zone) => table?.holds(zoneKey(zone)) ?? false);
     for (const networkId of taken) this.#segments.delete(networkId);
+  }
+
+  /** What br-tun has learned of the network that had a local VLAN before leads to that network's hosts, with its id. */
+  async #forgetLearned(localVlans: readonly number[]): Promise<void> {
+    await this.#bridges.get('br-tun')?.client?.bundle(localVlans.map((vlan) => ({ command: 'delete', table: TUN.UNICAST, cookie: LEARNED_COOKIE, cookieMask: EVERY_BIT, match: parseMatch([`vlan_tci=${vlan}/0xfff`]) })));
   }
 
   /** Quietens devices that somebody plugged, and plugs those anew that were made anew under their name. */

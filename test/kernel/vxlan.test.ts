@@ -80,4 +80,43 @@ scenario('two instances on a VXLAN network of three hosts', { hosts: 3 }, async 
     await until(10, 'the declined address is no lease', async () => !(await leases()).includes(mac));
     await capture.stop();
   });
+
+  await t.test('what a host has learned of a network ends with it: the next one to have its local VLAN floods what it does not know', async () => {
+    const learned = async (tag: string): Promise<string[]> => (await cloud.host('compute1', 'ovs-ofctl', 'dump-flows', 'br-tun', `table=20,cookie=0x506174636862614c/-1,vlan_tci=${tag}/0xfff`)).split('\n').filter((line) => line.includes('actions='));
+    const guest = async (name: string, host: string, networkId: string) => {
+      const server = await admin.server({ name, networks: [{ uuid: networkId }], availability_zone: `nova:${host}` });
+      const [port] = (await admin.get(`/network/v2.0/ports?device_id=${server.id}`)).ports;
+      return { id: server.id as string, port_id: port.id as string, address: port.fixed_ips[0].ip_address as string, device: `tap${port.id.slice(0, 11)}` };
+    };
+    const bare = async (name: string): Promise<string> => {
+      const made = await admin.network({ name });
+      await admin.subnet({ network_id: made.id, cidr: '10.0.0.0/24', enable_dhcp: false });
+      return made.id;
+    };
+    const tagOf = async (device: string): Promise<string> => (await cloud.host('compute1', 'ovs-vsctl', 'get', 'Port', device, 'tag')).trim();
+    const gone = await bare('gone');
+    const [first, far] = [await guest('first', 'compute1', gone), await guest('far', 'compute2', gone)];
+    await cloud.settle();
+    await cloud.ping('first', far.address);
+    const tag = await tagOf(first.device);
+    assert.ok((await learned(tag)).length > 0, 'the peer is learned');
+    await admin.delete(`/compute/v2.1/servers/${first.id}`);
+    await until(20, 'the instance is gone', async () => !(await cloud.host('compute1', 'ovs-vsctl', 'list-ports', 'br-int')).includes(first.device));
+    await cloud.settle();
+    const next = await guest('next', 'compute1', await bare('next'));
+    await cloud.settle();
+    assert.equal(await tagOf(next.device), tag, 'the number is given again');
+    assert.deepEqual(await learned(tag), []);
+
+    await t.test('a device that is a port\'s no more loses the port\'s flows, and has them again', async () => {
+      const status = async (): Promise<string> => (await admin.get(`/network/v2.0/ports/${next.port_id}`)).port.status;
+      const flows = async (): Promise<boolean> => (await cloud.host('compute1', 'ovs-ofctl', 'dump-flows', 'br-int', 'table=25')).includes(`in_port=${ofport}`);
+      const ofport = (await cloud.host('compute1', 'ovs-vsctl', 'get', 'Interface', next.device, 'ofport')).trim();
+      assert.ok(await flows());
+      await cloud.host('compute1', 'ovs-vsctl', 'remove', 'Interface', next.device, 'external_ids', 'iface-id', next.port_id);
+      await until(20, 'the port is down', async () => !(await flows()) && (await status()) === 'DOWN');
+      await cloud.host('compute1', 'ovs-vsctl', 'set', 'Interface', next.device, `external_ids:iface-id=${next.port_id}`);
+      await until(20, 'the port is back', async () => (await flows()) && (await status()) === 'ACTIVE');
+    });
+  });
 });

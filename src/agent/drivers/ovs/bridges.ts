@@ -1,4 +1,5 @@
 /** What must stand in the Open_vSwitch database before any flow makes sense: bridges, patches, tunnel ports. */
+import { createHash } from 'node:crypto';
 import type { TunnelItem } from '#hoststate/switching.ts';
 import { parseIp } from '#net/ip.ts';
 import type { Operation } from '#openflow/ovsdb-client.ts';
@@ -17,10 +18,15 @@ export interface BridgePlanInput {
   readonly sweep: boolean;
 }
 
-/** The name of a tunnel port: its type and the endpoint in hex, as Neutron does it (`vxlan-c0a80216`). */
+/** The name of a tunnel port: its type and the endpoint, of IPv4 in hex as Neutron does it (`vxlan-c0a80216`). */
 export function tunnelPortName(type: string, remoteIp: string): string {
   const ip = parseIp(remoteIp);
-  return `${type}-${ip?.version === 4 ? ip.value.toString(16).padStart(8, '0') : (ip?.value ?? 0n).toString(16).slice(-8)}`;
+  return `${type}-${ip?.version === 4 ? ip.value.toString(16).padStart(8, '0') : digest(ip?.value ?? 0n)}`;
+}
+
+/** A device's name holds no IPv6 address, and peers of several sites may end alike. */
+function digest(address: bigint): string {
+  return BigInt(`0x${createHash('sha256').update(address.toString(16)).digest('hex')}`).toString(36).slice(0, 8);
 }
 
 /** The operations that bring bridges, patches and tunnels to what they shall be; empty when they are. */
