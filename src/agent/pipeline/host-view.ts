@@ -16,6 +16,7 @@ export interface OfPorts {
 
 export class HostView {
   readonly #items = new Map<string, Item>();
+  readonly #ofType = new Map<string, Map<string, Item>>();
   readonly #portsOfNetwork = new Map<string, Map<string, PortItem>>();
   readonly #portsOfGroup = new Map<string, Map<string, PortItem>>();
   readonly #rulesOfGroup = new Map<string, Map<string, RuleItem>>();
@@ -25,6 +26,7 @@ export class HostView {
   readonly #logsOfPort = new Map<string, Map<string, LogItem>>();
   readonly #floodsOfNetwork = new Map<string, Map<string, FloodItem>>();
   readonly #forwardsOfNetwork = new Map<string, Map<string, ForwardItem>>();
+  readonly #behindPeer = new Map<string, Map<string, FloodItem | ForwardItem>>();
 
   get<T extends ItemType>(type: T, ...parts: string[]): ItemOf<T> | undefined {
     return this.#items.get(`${type}/${parts.join('/')}`) as ItemOf<T> | undefined;
@@ -34,8 +36,9 @@ export class HostView {
     return this.#items;
   }
 
-  *all<T extends ItemType>(type: T): Iterable<ItemOf<T>> {
-    for (const item of this.#items.values()) if (item.type === type) yield item as ItemOf<T>;
+  /** Costs nothing for items of other types: what is asked at every change must not pass over all members of all groups. */
+  all<T extends ItemType>(type: T): Iterable<ItemOf<T>> {
+    return (this.#ofType.get(type)?.values() ?? []) as Iterable<ItemOf<T>>;
   }
 
   portsOfNetwork(id: string): PortItem[] {
@@ -66,6 +69,11 @@ export class HostView {
     return this.#forwardsOfNetwork.get(id)?.values() ?? [];
   }
 
+  /** What leads through the tunnels to a host. */
+  behindPeer(remoteIp: string): Iterable<FloodItem | ForwardItem> {
+    return this.#behindPeer.get(remoteIp)?.values() ?? [];
+  }
+
   put(item: Item): Item | undefined {
     const key = keyOf(item);
     const before = this.remove(key);
@@ -83,6 +91,8 @@ export class HostView {
   }
 
   #index(item: Item, key: string, add: boolean): void {
+    enter(this.#ofType, item.type, key, item, add);
+    if (item.type === 'flood' || item.type === 'forward') enter(this.#behindPeer, item.remote_ip, key, item, add);
     switch (item.type) {
       case 'port':
         enter(this.#portsOfNetwork, item.network_id, key, item, add);

@@ -67,8 +67,7 @@ function* remoteRules(view: HostView, port: PortItem): Iterable<string> {
 /** What depends on the tunnel port of a peer. */
 export function* tunnelOwners(view: HostView, type: string, remoteIp: string): Iterable<string> {
   yield `tunnel/${type}/${remoteIp}`;
-  for (const flood of view.all('flood')) if (flood.remote_ip === remoteIp) yield `flood/${flood.network_id}`;
-  for (const forward of view.all('forward')) if (forward.remote_ip === remoteIp) yield `forward/${forward.network_id}/${forward.port_id}`;
+  for (const item of view.behindPeer(remoteIp)) yield item.type === 'flood' ? `flood/${item.network_id}` : `forward/${item.network_id}/${item.port_id}`;
 }
 
 /** Every owner there is: after the patches of the bridges have changed. */
