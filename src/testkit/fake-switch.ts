@@ -206,6 +206,7 @@ export class FakeSwitch {
         const connection: Packet = { ct_mark: mark };
         for (const each of action.exec ?? []) {
           if (each.type === 'load') writeBits(connection, each.dst, each.value);
+          else if (each.type === 'move') writeBits(connection, each.dst, readBits(packet, each.src));
           else if (each.type === 'set_field') setWhole(connection, each.field, each.value);
         }
         return connection['ct_mark']!;

@@ -91,7 +91,7 @@ function matchOf(action: LearnAction): Match {
 }
 
 function isMarkOrLabel(action: Action): boolean {
-  const field = action.type === 'load' ? action.dst.field : action.type === 'set_field' ? action.field : undefined;
+  const field = action.type === 'load' || action.type === 'move' ? action.dst.field : action.type === 'set_field' ? action.field : undefined;
   return field?.name === 'ct_mark' || field?.name === 'ct_label';
 }
 

@@ -66,9 +66,9 @@ function isDhcpRequest(packet: Packet): boolean {
   return packet.protocol === UDP && (matchesPorts(packet, 68, 67, 4) || matchesPorts(packet, 546, 547, 6));
 }
 
-/** While an address is tentative (RFC 4862, RFC 3810). */
+/** While an address is tentative (RFC 4862, RFC 3590, RFC 3810). */
 function isUnspecifiedDiscovery(packet: Packet): boolean {
-  return packet.source_ip === '::' && packet.protocol === ICMPV6 && [133, 135, 143].includes(packet.icmp_type ?? -1);
+  return packet.source_ip === '::' && packet.protocol === ICMPV6 && [131, 133, 135, 143].includes(packet.icmp_type ?? -1);
 }
 
 function matchesPorts(packet: Packet, source: number, destination: number, version: 4 | 6): boolean {

@@ -1,5 +1,6 @@
 /** Live connections through Open vSwitch's own connection tracker, while the rules that admitted them go and come (X-6); and stateless ports. */
 import assert from 'node:assert/strict';
+import { ipFrame } from '#net/frame.ts';
 import { type Cloud, scenario, until } from '#testkit/cloud.ts';
 import { type Guest, tenant } from './security-lab.ts';
 
@@ -175,7 +176,27 @@ scenario('rules go under live connections, and the setting keeps them', { hosts:
     await outcome('the group is gone', [a], []);
     await assert.rejects(talk(cloud, 'another', client, 'tcp', server.ip, 7001), /did not come true/);
   });
+  await t.test('X-6: with keep, a connection that began towards another MAC is no way past the rules of the server', async () => {
+    const capture = await cloud.capture(server.host, server.device, 'tcp port 7009');
+    const send = (sport: number, destination: string, flags: number) => cloud.sendFrames(client.name, [tcpFrame(destination, client, server.ip, sport, flags)]);
+    // To nobody: admitted by the sender's rules, and remembered. A FIN makes it one that passes for answered.
+    for (const flags of [SYN, FIN | ACK, SYN]) await send(6001, '02:50:42:00:00:99', flags);
+    await send(6001, server.mac, SYN);
+    await red.api.request('PUT', `/network/v2.0/ports/${server.port_id}`, { port: { security_groups: [group.id] } });
+    await red.api.rule({ security_group_id: group.id, direction: 'ingress', protocol: 'tcp', port_range_min: 7009, port_range_max: 7009 });
+    await cloud.settle();
+    await send(6002, server.mac, SYN);
+    await until(10, 'what a rule admits is seen', () => capture.text().includes('.6002 >'));
+    assert.ok(!(await capture.stop()).includes('.6001 >'));
+  });
 });
+
+const [FIN, SYN, ACK] = [1, 2, 16];
+
+function tcpFrame(destination: string, from: Guest, to: string, sport: number, flags: number): Buffer {
+  const payload = Buffer.from([sport >> 8, sport & 255, 7009 >> 8, 7009 & 255, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+  return ipFrame({ destination, source: from.mac, from: from.ip, to, protocol: 6, payload, checksumAt: 16 });
+}
 
 /** From so many ports at once. */
 const FLOOD = `

@@ -1,6 +1,6 @@
 /** Flows that every host has, whatever it holds: the frame of the tables. */
 import type { HostView, OfPorts } from './host-view.ts';
-import { DEAD_VLAN, INT, REG_NET, TUN, TUN_TABLE, ZONE } from './tables.ts';
+import { DEAD_VLAN, INT, REG_NET, REG_PORT, TUN, TUN_TABLE, ZONE } from './tables.ts';
 
 /** A neighbour message without a link-layer address option, as Open vSwitch shows it. */
 export const NO_OPTION = '00:00:00:00:00:00';
@@ -35,7 +35,7 @@ export function intBridgeBase(): string[] {
     lines.push(
       `table=${INT.ACCEPT_OR_INGRESS},priority=90,ct_state=+new-est+trk,${family} actions=ct(commit,${ZONE}),resubmit(,${INT.ACCEPTED_EGRESS})`,
       `table=${INT.BASE_INGRESS},priority=90,ct_state=-trk,${family} actions=ct(table=${INT.RULES_INGRESS},${ZONE})`,
-      `table=${INT.ACCEPTED_INGRESS},priority=90,ct_state=+new-est+trk,${family} actions=ct(commit,${ZONE}),output:NXM_NX_REG5[]`,
+      `table=${INT.ACCEPTED_INGRESS},priority=90,ct_state=+new-est+trk,${family} actions=ct(commit,${ZONE},exec(move:${REG_PORT}->NXM_NX_CT_MARK[])),output:NXM_NX_REG5[]`,
     );
   }
   // What the rules do not admit; none admits what conntrack finds invalid.
@@ -63,8 +63,8 @@ function anyFilteredPort(): string[] {
     ...[134, 137].map((type) => never(96, `icmp6,icmp_type=${type}`)),
     // Table 24 has checked it.
     may(95, 'arp'),
-    // While an address is tentative its solicitations and reports come from the unspecified address (RFC 4862, RFC 3810) and name no MAC.
-    ...[133, 143].map((type) => may(95, `icmp6,icmp_type=${type},ipv6_src=::`)),
+    // While an address is tentative its solicitations and reports come from the unspecified address (RFC 4862, RFC 3590, RFC 3810) and name no MAC.
+    ...[131, 133, 143].map((type) => may(95, `icmp6,icmp_type=${type},ipv6_src=::`)),
     may(95, `icmp6,icmp_type=135,ipv6_src=::,nd_sll=${NO_OPTION}`),
     // Queries, and solicitations that name another MAC, must not come as far as a rule for all of ICMPv6.
     ...[130, 135].map((type) => never(94, `icmp6,icmp_type=${type}`)),

@@ -123,6 +123,16 @@ test('X-6: with connections_of_removed_rules = keep all live on, and nothing new
   }
 });
 
+test('X-6: with keep, what goes on as a connection that began elsewhere is new here: a neighbour on the host is no way round', async () => {
+  const nobody = mac(0x66);
+  const towards = (to: string): string => `tcp,tcp_flags=0x10,tp_src=1024,tp_dst=22,dl_src=${mac(1)},dl_dst=${to},nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=64`;
+  const client = port('client', 'red', mac(1), ['10.0.0.1'], { security_groups: ['out'] });
+  const agent = await SimulatedAgent.of([{ ...RED, connections_of_removed_rules: 'keep' }, client, rule('out', 5, { direction: 'egress' }), server(), openPort('accomplice', 'red', nobody, ['10.0.0.9'])]);
+  // The client may send, and nothing admits it to the server. Conntrack takes what it sends to another MAC for a connection that is under way.
+  assert.deepEqual([agent.sendFrom('client', towards(nobody)), agent.sendFrom('client', towards(nobody))], [['port accomplice'], ['port accomplice']]);
+  assert.deepEqual(agent.sendFrom('client', towards(mac(2))), []);
+});
+
 test('an answer is no question: who is only answered may not be asked, and a rule for questions admits no answer', async () => {
   const agent = await SimulatedAgent.of([RED, CLIENT, server(), rule('g', 1, { protocol: 6, range: [22, 22] })]);
   // From the server's port 22 to the client, unasked.

@@ -36,12 +36,22 @@ export function portFlows(view: HostView, ofports: OfPorts, portId: string): str
   ];
 }
 
-/** What follows from a connection, whatever the rules of now say. */
+/**
+ * What follows from a connection, whatever the rules of now say. A network's ports share its conntrack zone, and TCP is
+ * +est before anybody has answered (Open vSwitch 3.1): what comes in as part of a connection counts only for the port that
+ * let its first packet in (`ct_mark`, table 92), or else a neighbour could begin one elsewhere and go on here.
+ */
 function stateFlows(segment: SegmentItem, ofport: number): string[] {
-  return [[INT.RULES_EGRESS, INT.ACCEPT_OR_INGRESS], [INT.RULES_INGRESS, INT.ACCEPTED_INGRESS]].flatMap(([table, accepted]) => [
-    `table=${table},priority=50,ct_state=-new-est+rel-inv+trk,reg5=${hex(ofport)} actions=resubmit(,${accepted})`,
-    ...(segment.connections_of_removed_rules === 'keep' ? [`table=${table},priority=60,ct_state=+est-rel-inv+trk,reg5=${hex(ofport)} actions=resubmit(,${accepted})`] : []),
-  ]);
+  const port = `reg5=${hex(ofport)}`;
+  const errors = (table: number, accepted: number): string => `table=${table},priority=50,ct_state=-new-est+rel-inv+trk,${port} actions=resubmit(,${accepted})`;
+  const known = (table: number, accepted: number, state: string): string => `table=${table},priority=60,ct_state=${state}-rel-inv+trk,${port} actions=resubmit(,${accepted})`;
+  return [
+    errors(INT.RULES_EGRESS, INT.ACCEPT_OR_INGRESS), errors(INT.RULES_INGRESS, INT.ACCEPTED_INGRESS),
+    ...(segment.connections_of_removed_rules === 'keep' ? [
+      known(INT.RULES_EGRESS, INT.ACCEPT_OR_INGRESS, '+est'), known(INT.RULES_INGRESS, INT.ACCEPTED_INGRESS, '+est+rpl'),
+      `table=${INT.RULES_INGRESS},priority=60,ct_state=+est-rpl-rel-inv+trk,ct_mark=${hex(ofport)},${port} actions=resubmit(,${INT.ACCEPTED_INGRESS})`,
+    ] : []),
+  ];
 }
 
 /**

@@ -101,7 +101,7 @@ function isHonest(from: PortItem, packet: string): boolean {
   const option = field('nd_sll') ?? field('nd_tll');
   if (option !== undefined && (option !== field('dl_src') || field('ipv6_src') === '::')) return false;
   if (packet.startsWith('icmp6') && type === '136' && !mayUse(field('nd_target'))) return false;
-  if (packet.startsWith('icmp6') && field('ipv6_src') === '::' && ['133', '135', '143'].includes(type!)) return true;
+  if (packet.startsWith('icmp6') && field('ipv6_src') === '::' && ['131', '133', '135', '143'].includes(type!)) return true;
   return mayUse(field('nw_src') ?? field('ipv6_src'));
 }
 
