@@ -30,6 +30,8 @@ export interface Observation {
   readonly outcomes: readonly Outcome[];
   /** Broadcasts of each station: `e0 > e1`, with a number where it was not seen exactly once. */
   readonly broadcasts: readonly string[];
+  /** What is wrong with that: broadcasts that reach somebody of another network, not everybody of their own, or somebody twice. */
+  readonly strayBroadcasts: readonly string[];
 }
 
 export class ProbeLab {
@@ -84,13 +86,14 @@ export class ProbeLab {
     // Switches learn from whoever claims a MAC: what is not the sender's own comes last.
     const phases = [probes.filter(({ spoofed }) => !spoofed), probes.filter(({ spoofed, raw }) => spoofed && !raw), probes.filter(({ raw, back }) => raw && !back)].map(framesOf);
     const senders = ['outside', ...topology.endpoints.filter(({ part }) => part.up).map(({ name }) => name)];
-    const run = (sent: ProbeRun['phases']) => this.#prober.run({ senders, sentinels: sentinels(topology, senders), questions: questions(topology), phases: sent });
+    const expected = sentinels(topology, senders);
+    const run = (sent: ProbeRun['phases']) => this.#prober.run({ senders, sentinels: expected, questions: questions(topology), phases: sent });
     const there = await run(phases);
     const back = probes.filter((probe) => probe.back);
-    if (back.length === 0) return observation(probes, there);
+    if (back.length === 0) return observation(probes, there, expected);
     await this.forget(topology);
     const { stations, wires } = await run([framesOf(back)]);
-    return observation(probes, { ...there, stations: [...there.stations, ...stations], wires: [...there.wires, ...wires] });
+    return observation(probes, { ...there, stations: [...there.stations, ...stations], wires: [...there.wires, ...wires] }, expected);
   }
 
   /** Connections of earlier probes are cut on every host, in the switch and in the routers; routers forget their neighbours, whom somebody may have claimed to be. */
@@ -180,7 +183,7 @@ function sentinels({ endpoints, external }: BuiltTopology, senders: readonly str
   return [...pairs, ...flat];
 }
 
-function observation(probes: readonly MatrixProbe[], { stations, wires, broadcasts }: ProbeResult): Observation {
+function observation(probes: readonly MatrixProbe[], { stations, wires, broadcasts }: ProbeResult, expected: readonly (readonly [string, string])[]): Observation {
   const seen = new Map<number, string[]>(probes.map(({ frame }) => [frame.id, []]));
   const add = (id: number, line: string, count: number): void => {
     for (let i = 0; i < count; i++) seen.get(id)?.push(line);
@@ -197,7 +200,18 @@ function observation(probes: readonly MatrixProbe[], { stations, wires, broadcas
   return {
     outcomes: probes.map((probe) => ({ probe, seen: seen.get(probe.frame.id)!.sort() })),
     broadcasts: broadcasts.map(([from, to, times]) => `${from} > ${to}${times === 1 ? '' : ` ${times} times`}`),
+    strayBroadcasts: strayBroadcasts(broadcasts, expected),
   };
+}
+
+/** One that was lost under way is none of the switch's: a pair counts once it was seen at all. */
+function strayBroadcasts(broadcasts: ProbeResult['broadcasts'], expected: readonly (readonly [string, string])[]): string[] {
+  const wanted = new Set(expected.map(([from, to]) => `${from} > ${to}`));
+  const seen = new Map(broadcasts.map(([from, to, times]) => [`${from} > ${to}`, times]));
+  return [
+    ...[...wanted].filter((pair) => !seen.has(pair)).map((pair) => `${pair}: never`),
+    ...[...seen].filter(([pair, times]) => !wanted.has(pair) || times > 1).map(([pair, times]) => `${pair}: ${wanted.has(pair) ? `${times} times` : 'reaches whom it must not'}`),
+  ];
 }
 
 export function sightLine(place: string, answer: boolean, protocol: string, packet: { source_ip: string; destination_ip: string; source_port: number; destination_port: number }): string {

@@ -34,7 +34,11 @@ function portsText({ protocol, port_range_min: first, port_range_max: last }: Ru
   return first === last || last === null ? `/${first}` : `/${first}-${last}`;
 }
 
-function servesPort({ protocol, port_range_min: first, port_range_max: last }: RuleItem, packet: Packet): boolean {
+/** Headers that a switch passes over to find the protocol: a rule that names one admits nothing. */
+const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 51, 60]);
+
+function servesPort({ ethertype, protocol, port_range_min: first, port_range_max: last }: RuleItem, packet: Packet): boolean {
+  if (ethertype === 'IPv6' && IPV6_EXTENSIONS.has(protocol ?? -1)) return false;
   if (protocol === null || first === null) return true;
   if (isIcmp(protocol)) return packet.icmp_type === first && (last === null || packet.icmp_code === last);
   // A switch reads no ports of DCCP and UDP-Lite: a rule that names some admits nothing.

@@ -20,6 +20,8 @@ const TCP = 6;
 const UDP = 17;
 const ICMPV6 = 58;
 const SCTP = 132;
+/** Hop-by-hop, routing, fragment, authentication and destination options: Open vSwitch looks for the protocol behind them. */
+const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 51, 60]);
 /** DCCP and UDP-Lite. */
 const PORTS_UNSEEN: ReadonlySet<number> = new Set([33, 136]);
 
@@ -119,15 +121,18 @@ function serviceMatches(rule: RuleItem, way: Way): string[] {
 }
 
 /**
- * Open vSwitch reads no ports of DCCP and UDP-Lite. Such a rule admits nothing: its protocol without its ports, as
+ * Open vSwitch reads no ports of DCCP and UDP-Lite, and passes over extension headers of IPv6. Such a rule admits nothing: its protocol without its ports, as
  * Neutron's agent has it, would be more than was asked.
  */
-function isMatchable({ protocol, port_range_min: first, port_range_max: last }: RuleItem): boolean {
+function isMatchable({ ethertype, protocol, port_range_min: first, port_range_max: last }: RuleItem): boolean {
+  if (ethertype === 'IPv6' && IPV6_EXTENSIONS.has(protocol ?? -1)) return false;
   return protocol === null || !PORTS_UNSEEN.has(protocol) || first === null || (first <= 1 && last === 65535);
 }
 
 function requireMatchable(rule: RuleItem): void {
-  if (!isMatchable(rule)) throw new Error(`Open vSwitch matches no ports of protocol ${rule.protocol}: the rule admits nothing`);
+  if (isMatchable(rule)) return;
+  const what = PORTS_UNSEEN.has(rule.protocol!) ? 'ports of protocol' : 'IPv6 extension header';
+  throw new Error(`Open vSwitch matches no ${what} ${rule.protocol}: the rule admits nothing`);
 }
 
 function portMatches(protocol: string, rule: RuleItem, way: Way): string[] {
