@@ -51,12 +51,19 @@ export async function startAgents(plan: DataCentrePlan, entry: string = ENTRY.ag
   return missing.map((host) => host.name);
 }
 
+/**
+ * What no agent and nothing that it starts may ever do, though they are root: load modules, touch raw devices and the clock, change
+ * others' access control, read the kernel's log (CVE-2013-6433, CVE-2014-3632).
+ */
+const NEVER = ['sys_module', 'sys_rawio', 'sys_time', 'sys_pacct', 'sys_tty_config', 'mac_override', 'mac_admin', 'syslog', 'wake_alarm', 'block_suspend', 'audit_control', 'audit_read'];
+
 /** Starts the agent of a host whose agent does not run. */
 export async function startAgent(state: string, host: HostPlan, entry: string = ENTRY.agent): Promise<void> {
-  const argv = nodeArgv(
+  const program = nodeArgv(
     entry, '--host', host.name, '--state', statePath.hostFolder(state, host.name),
     '--controller', `unix:${statePath.agentsSocket(state)}`, '--config', statePath.config(state), '--roles', host.roles.join(','),
   );
+  const argv = ['setpriv', `--bounding-set=${NEVER.map((capability) => `-${capability}`).join(',')}`, '--', ...program];
   const id = await startOnHost(state, host.name, argv, statePath.log(state, host.name));
   recordProcess(state, agentName(host.name), id);
 }

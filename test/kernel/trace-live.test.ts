@@ -77,7 +77,7 @@ scenario('patchbay trace --live: intended and actual, by the flows and by a pack
     assert.doesNotMatch(await cloud.host(bound, 'ip', 'netns', 'exec', `qrouter-${router.id}`, 'conntrack', '-L'), /61777/);
   });
 
-  await t.test('a flow that is gone behind the agent\'s back: the host, what differs, exit code 3', async () => {
+  await t.test('CVE-2017-7543: a flow that is gone behind the agent\'s back: the host, what differs, exit code 3', async () => {
     const agent = runningProcess(cloud.state, agentName('compute2'))!.pid;
     process.kill(agent, 'SIGSTOP');
     try {
