@@ -35,7 +35,7 @@ function portsText({ protocol, port_range_min: first, port_range_max: last }: Ru
 }
 
 /** Headers that a switch passes over to find the protocol: a rule that names one admits nothing. */
-const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 51, 60]);
+const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 51, 60]);
 
 function servesPort({ ethertype, protocol, port_range_min: first, port_range_max: last }: RuleItem, packet: Packet): boolean {
   if (ethertype === 'IPv6' && IPV6_EXTENSIONS.has(protocol ?? -1)) return false;

@@ -20,8 +20,8 @@ const TCP = 6;
 const UDP = 17;
 const ICMPV6 = 58;
 const SCTP = 132;
-/** Hop-by-hop, routing, fragment, authentication and destination options: Open vSwitch looks for the protocol behind them. */
-const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 51, 60]);
+/** Hop-by-hop options, routing, authentication and destination options: Open vSwitch looks for the protocol behind them. 44 is not one of them: it is what later fragments have. */
+const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 51, 60]);
 /** DCCP and UDP-Lite. */
 const PORTS_UNSEEN: ReadonlySet<number> = new Set([33, 136]);
 
