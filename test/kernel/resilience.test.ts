@@ -89,6 +89,13 @@ scenario('what runs keeps running: switch, agent, controller and instances are k
     assert.equal(await cloud.host('compute1', 'ovs-vsctl', 'get', 'Port', name, 'tag'), tag);
     await cloud.host('compute1', 'ip', '-n', 'guest', 'address', 'add', `${port.fixed_ips[0].ip_address}/24`, 'dev', 'eth0');
     await until(10, 'the foreign guest reaches an instance on the other host', async () => (await cloud.tryHost('compute1', 'ip', 'netns', 'exec', 'guest', 'ping', '-c', '1', '-W', '1', address)).code === 0);
+    // The device stays, and is the port's no more.
+    const isNow = (status: string) => until(10, `the port is ${status}`, async () => (await admin.get(`/network/v2.0/ports/${port.id}`)).port.status === status);
+    await cloud.host('compute1', 'ovs-vsctl', 'remove', 'Interface', name, 'external_ids', 'iface-id', port.id);
+    await isNow('DOWN');
+    assert.doesNotMatch(await cloud.host('compute1', 'ovs-ofctl', 'dump-flows', 'br-int', 'table=25'), new RegExp(port.mac_address));
+    await cloud.host('compute1', 'ovs-vsctl', 'set', 'Interface', name, `external_ids:iface-id=${port.id}`);
+    await isNow('ACTIVE');
     await cloud.host('compute1', 'ovs-vsctl', 'del-port', name);
     await until(10, 'the port is DOWN', async () => (await admin.get(`/network/v2.0/ports/${port.id}`)).port.status === 'DOWN');
     await cloud.host('compute1', 'ip', 'netns', 'del', 'guest');
