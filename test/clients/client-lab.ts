@@ -27,10 +27,14 @@ export class ClientLab {
     this.#settings = settings;
   }
 
-  /** Declares that a controller with these settings runs while the file's tests do. */
-  static declare(settings = ''): ClientLab {
+  /** Declares that a controller with these settings runs while the file's tests do; `prepare` is done once it has started. */
+  static declare(settings = '', prepare: (controller: Controller) => Promise<void> = async () => {}): ClientLab {
     const lab = new ClientLab(settings);
-    before(() => lab.#start());
+    // One hook: hooks of a whole file do not wait for each other.
+    before(async () => {
+      await lab.#start();
+      await prepare(lab.controller);
+    });
     after(() => lab.#stop());
     return lab;
   }

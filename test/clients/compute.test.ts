@@ -3,18 +3,16 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { before, test } from 'node:test';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { reportInstance } from '#control/compute/server-report.ts';
 import { insertAgent } from '#testkit/network-rows.ts';
 import { ClientLab } from './client-lab.ts';
 
-const lab = ClientLab.declare('agent_down_time: 3600');
-const { lines: openstack, text: one } = lab;
-
-before(() => lab.controller.store.write(async (tx) => {
+const lab = ClientLab.declare('agent_down_time: 3600', ({ store }) => store.write(async (tx) => {
   for (const host of ['compute1', 'compute2']) await insertAgent(tx, host);
 }));
+const { lines: openstack, text: one } = lab;
 
 const report = (server_id: string, state: 'running' | 'stopped') => lab.controller.store.write(async (tx) => {
   const row = await tx.db.selectFrom('servers').select('host').where('id', '=', server_id).executeTakeFirstOrThrow();
