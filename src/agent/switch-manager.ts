@@ -214,9 +214,11 @@ export class SwitchManager implements Manager {
       if (change.table !== 'Interface') continue;
       const { before, after } = change;
       const row = after ?? before!;
-      if (before?.external_ids['iface-id'] || after?.external_ids['iface-id']) {
-        if (before?.external_ids['iface-id']) this.#forget(before);
+      const [had, has] = [before?.external_ids['iface-id'], after?.external_ids['iface-id']];
+      if (had || has) {
+        if (had) this.#forget(before!);
         if (after) this.#see(after);
+        if (had && had !== has) this.#seeOther(had);
         // The port is looked at again, whatever changed: the echo of our own mark on a foreign plug takes it out of the round that works.
         wake = true;
       } else if (before?.ofport !== after?.ofport) {
@@ -241,8 +243,11 @@ export class SwitchManager implements Manager {
     if (this.#plugged.get(portId)?._uuid !== row._uuid) return;
     this.#plugged.delete(portId);
     this.#portMoved(portId);
-    // Somebody plugged the port twice: the other device has it now.
-    for (const other of this.#vswitch?.rows('Interface').values() ?? []) if (other.external_ids['iface-id'] === portId && other._uuid !== row._uuid) this.#see(other);
+  }
+
+  /** A device is the port's no more: if somebody plugged it twice, the other device has it now. */
+  #seeOther(portId: string): void {
+    for (const row of this.#vswitch?.rows('Interface').values() ?? []) if (row.external_ids['iface-id'] === portId) this.#see(row);
   }
 
   #portMoved(portId: string): void {

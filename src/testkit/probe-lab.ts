@@ -208,9 +208,11 @@ function observation(probes: readonly MatrixProbe[], { stations, wires, broadcas
 function strayBroadcasts(broadcasts: ProbeResult['broadcasts'], expected: readonly (readonly [string, string])[]): string[] {
   const wanted = new Set(expected.map(([from, to]) => `${from} > ${to}`));
   const seen = new Map(broadcasts.map(([from, to, times]) => [`${from} > ${to}`, times]));
+  const all = [...seen.keys()];
   return [
     ...[...wanted].filter((pair) => !seen.has(pair)).map((pair) => `${pair}: never`),
-    ...[...seen].filter(([pair, times]) => (!wanted.has(pair) && !pair.endsWith('> outside')) || (wanted.has(pair) && times > 1)).map(([pair, times]) => `${pair}: ${wanted.has(pair) ? `${times} times` : 'reaches whom it must not'}`),
+    ...all.filter((pair) => !wanted.has(pair) && !pair.endsWith(' > outside')).map((pair) => `${pair}: reaches whom it must not`),
+    ...all.filter((pair) => wanted.has(pair) && seen.get(pair)! > 1).map((pair) => `${pair}: ${seen.get(pair)} times`),
   ];
 }
 

@@ -96,6 +96,14 @@ scenario('what runs keeps running: switch, agent, controller and instances are k
     assert.doesNotMatch(await cloud.host('compute1', 'ovs-ofctl', 'dump-flows', 'br-int', 'table=25'), new RegExp(port.mac_address));
     await cloud.host('compute1', 'ovs-vsctl', 'set', 'Interface', name, `external_ids:iface-id=${port.id}`);
     await isNow('ACTIVE');
+    // Plugged twice, and the later device goes: the first has the port again.
+    const first = (await cloud.host('compute1', 'ovs-vsctl', 'get', 'Interface', name, 'ofport')).trim();
+    const guards = async (): Promise<string[]> => [...(await cloud.host('compute1', 'ovs-ofctl', 'dump-flows', 'br-int', 'table=25')).matchAll(new RegExp(`in_port=(\\d+),dl_src=${port.mac_address}`, 'g'))].map(([, ofport]) => ofport!);
+    await cloud.host('compute1', 'ovs-vsctl', 'add-port', 'br-int', 'foreign1', '--', 'set', 'Interface', 'foreign1', 'type=internal', `external_ids:iface-id=${port.id}`);
+    await until(10, 'the later device has the port', async () => !(await guards()).includes(first) && (await guards()).length === 1);
+    await cloud.host('compute1', 'ovs-vsctl', 'del-port', 'foreign1');
+    await until(10, 'the first device has it again', async () => (await guards()).join() === first);
+    await isNow('ACTIVE');
     await cloud.host('compute1', 'ovs-vsctl', 'del-port', name);
     await until(10, 'the port is DOWN', async () => (await admin.get(`/network/v2.0/ports/${port.id}`)).port.status === 'DOWN');
     await cloud.host('compute1', 'ip', 'netns', 'del', 'guest');
